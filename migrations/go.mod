@@ -1,0 +1,3 @@
+module loom.internal/migrations
+
+go 1.26.8

@@ -1,0 +1,85 @@
+// Package event is the trace event: its schema (trace.proto), its subjects and
+// headers on the bus, and the strict reading of what others sent.
+//
+//	gateway ──Marshal──▶ loom.trace.v1.<tenant>.<kind> ──Decode──▶ recorder, analytics
+package event
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Bounds of one event. A consumer refuses what goes beyond them; the gateway
+// cuts before it sends.
+const (
+	MaxSize     = 1 << 20 // bytes of an encoded event
+	MaxText     = 512     // bytes of a name, an id or a class
+	MaxList     = 64      // attempts, finish reasons, tool names
+	MaxTags     = 32
+	MaxTagKey   = 64
+	MaxTagValue = 256
+	MaxUsageRaw = 16 << 10
+)
+
+// ErrInvalid is wrapped by every error of Decode and Validate: the event itself is
+// at fault, and reading it again cannot help.
+var ErrInvalid = errors.New("invalid trace event")
+
+// Marshal encodes a valid event.
+func Marshal(e *TraceEvent) ([]byte, error) {
+	if err := Validate(e); err != nil {
+		return nil, err
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode trace event: %w", err)
+	}
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), MaxSize)
+	}
+	return data, nil
+}
+
+// Decode reads an event that came on subject. It is strict: bounds hold, and the
+// tenant and the outcome of the event are those of the subject. Fields that a later
+// version added are ignored.
+func Decode(subject string, data []byte) (*TraceEvent, error) {
+	tenantID, kind, err := ParseSubject(subject)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), MaxSize)
+	}
+	e := new(TraceEvent)
+	if err := proto.Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := Validate(e); err != nil {
+		return nil, err
+	}
+	if e.GetTenantId() != tenantID {
+		return nil, fmt.Errorf("%w: of tenant %q on the subject of tenant %q", ErrInvalid, e.GetTenantId(), tenantID)
+	}
+	if e.GetOutcome().Kind() != kind {
+		return nil, fmt.Errorf("%w: outcome %s on a subject of kind %q", ErrInvalid, e.GetOutcome(), kind)
+	}
+	return e, nil
+}
+
+// StartedAt is the start as a time in UTC, to the microsecond.
+func (e *TraceEvent) StartedAt() time.Time { return time.UnixMicro(e.GetStartedAtUs()).UTC() }
+
+// Model is the name usage is accounted under: the model that answered, else the one
+// asked of the provider, else the one the client asked for.
+func (e *TraceEvent) Model() string {
+	for _, m := range []string{e.GetModelAnswered(), e.GetModelUpstream()} {
+		if m != "" {
+			return m
+		}
+	}
+	return e.GetModelRequested()
+}
