@@ -36,7 +36,7 @@ type Purpose string
 const (
 	PurposeBody       Purpose = "body"
 	PurposeAPIKey     Purpose = "apikey-pepper"
-	PurposeCredential Purpose = "provider-cred" //nolint:gosec // the name of a use, not a credential
+	PurposeCredential Purpose = "provider-cred"
 )
 
 // ParseMasterKey reads a master key: 32 bytes as hex or base64 (standard or URL

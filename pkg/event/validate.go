@@ -29,10 +29,19 @@ func Validate(e *TraceEvent) error {
 		v.fault("tenant_id %q", e.GetTenantId())
 	}
 	for _, f := range [...]struct{ name, text string }{
-		{"key_id", e.GetKeyId()}, {"endpoint", e.GetEndpoint()}, {"route", e.GetRoute()},
-		{"model_requested", e.GetModelRequested()}, {"model_upstream", e.GetModelUpstream()}, {"model_answered", e.GetModelAnswered()},
-		{"provider", e.GetProvider()}, {"provider_kind", e.GetProviderKind()}, {"error_class", e.GetErrorClass()},
-		{"service_tier", e.GetServiceTier()}, {"region", e.GetRegion()}, {"end_user", e.GetEndUser()}, {"session_id", e.GetSessionId()},
+		{"key_id", e.GetKeyId()},
+		{"endpoint", e.GetEndpoint()},
+		{"route", e.GetRoute()},
+		{"model_requested", e.GetModelRequested()},
+		{"model_upstream", e.GetModelUpstream()},
+		{"model_answered", e.GetModelAnswered()},
+		{"provider", e.GetProvider()},
+		{"provider_kind", e.GetProviderKind()},
+		{"error_class", e.GetErrorClass()},
+		{"service_tier", e.GetServiceTier()},
+		{"region", e.GetRegion()},
+		{"end_user", e.GetEndUser()},
+		{"session_id", e.GetSessionId()},
 		{"producer.id", e.GetProducer().GetId()},
 	} {
 		v.text(f.name, f.text, MaxText)
@@ -66,8 +75,13 @@ func Validate(e *TraceEvent) error {
 		name string
 		n    int64
 	}{
-		{"duration_us", e.GetDurationUs()}, {"ttft_us", e.GetTtftUs()}, {"gap_p50_us", e.GetGapP50Us()}, {"gap_p99_us", e.GetGapP99Us()},
-		{"request_bytes", e.GetRequestBytes()}, {"response_bytes", e.GetResponseBytes()}, {"chunks", int64(e.GetChunks())},
+		{"duration_us", e.GetDurationUs()},
+		{"ttft_us", e.GetTtftUs()},
+		{"gap_p50_us", e.GetGapP50Us()},
+		{"gap_p99_us", e.GetGapP99Us()},
+		{"request_bytes", e.GetRequestBytes()},
+		{"response_bytes", e.GetResponseBytes()},
+		{"chunks", int64(e.GetChunks())},
 	} {
 		if f.n < 0 || f.n >= 1<<50 {
 			v.fault("%s %d", f.name, f.n)

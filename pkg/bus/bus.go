@@ -1,0 +1,178 @@
+// Package bus is Loom's side of NATS JetStream: the connection, the streams and
+// buckets, and the loop that consumes events in batches.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"loom.internal/pkg/event"
+)
+
+// Names on the bus.
+const (
+	StreamTrace       = "LOOM_TRACE"
+	BucketConfig      = "LOOM_CONFIG"
+	LivePrefix        = "loom.live.v1." // + tenant and kind: headers of every event stored
+	ConsumerRecorder  = "recorder"
+	ConsumerAnalytics = "analytics"
+)
+
+// Keys of BucketConfig.
+const (
+	KeyCatalog   = "catalog" // catalog.Snapshot
+	PrefixKey    = "key."    // + hash of an API key in hex: tenant.Key
+	PrefixTenant = "tenant." // + tenant id: tenant.Tenant
+)
+
+const (
+	ackWait       = 30 * time.Second
+	maxAckPending = 4000
+	dedupeWindow  = 5 * time.Minute
+)
+
+// Connect dials NATS. It does not fail while the server is away: it goes on trying,
+// with a log line each time the connection comes or goes. Publishing while
+// disconnected fails at once instead of filling a hidden buffer.
+func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Conn, error) {
+	ctx := context.Background()
+	opts = append([]nats.Option{
+		nats.Name(name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectBufSize(-1),
+		nats.ConnectHandler(func(c *nats.Conn) {
+			log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS", slog.String("url", c.ConnectedUrlRedacted()))
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.LogAttrs(ctx, slog.LevelWarn, "lost the connection to NATS, trying again", slog.Any("error", err))
+			}
+		}),
+		nats.ReconnectErrHandler(func(c *nats.Conn, err error) {
+			log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable, trying again", slog.Any("error", err))
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS again", slog.String("url", c.ConnectedUrlRedacted()))
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.LogAttrs(ctx, slog.LevelError, "NATS refused an operation", slog.Any("error", err))
+		}),
+	}, opts...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	if nc.Status() != nats.CONNECTED {
+		log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable yet, trying in the background", slog.String("url", nc.Opts.Url))
+	}
+	return nc, nil
+}
+
+// Ready reports whether the connection stands; else an error for a readiness check.
+func Ready(nc *nats.Conn) error {
+	if nc.Status() != nats.CONNECTED {
+		return fmt.Errorf("NATS is %s", nc.Status())
+	}
+	return nil
+}
+
+// Layout is how streams and buckets are made.
+type Layout struct {
+	Replicas int           // 1 alone, 3 in a cluster
+	MaxAge   time.Duration // of an event in the stream
+	MaxBytes int64         // of the stream; the oldest events go first
+}
+
+// DefaultLayout is for one server: 7 days, 4 GiB (about a million events of 4 KB).
+func DefaultLayout() Layout {
+	return Layout{Replicas: 1, MaxAge: 7 * 24 * time.Hour, MaxBytes: 4 << 30}
+}
+
+// Ensure makes the stream, its durable consumers and the buckets, or brings them to
+// this layout. It is safe to call again and from several processes.
+func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:               StreamTrace,
+		Description:        "Trace events; bodies are sealed",
+		Subjects:           []string{event.SubjectAll},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Compression:        jetstream.NoCompression, // ciphertext does not shrink
+		Replicas:           l.Replicas,
+		MaxAge:             l.MaxAge,
+		MaxBytes:           l.MaxBytes,
+		Discard:            jetstream.DiscardOld,
+		Duplicates:         dedupeWindow,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		RePublish: &jetstream.RePublish{
+			Source: event.SubjectAll, Destination: LivePrefix + ">", HeadersOnly: true,
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", StreamTrace, err)
+	}
+	for _, durable := range []string{ConsumerRecorder, ConsumerAnalytics} {
+		_, err := js.CreateOrUpdateConsumer(ctx, StreamTrace, jetstream.ConsumerConfig{
+			Durable:       durable,
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxDeliver:    -1,
+			MaxAckPending: maxAckPending,
+			Replicas:      l.Replicas,
+		})
+		if err != nil {
+			return fmt.Errorf("consumer %s: %w", durable, err)
+		}
+	}
+	_, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      BucketConfig,
+		Description: "What gateways work by: catalogue, keys, tenants",
+		History:     1,
+		Storage:     jetstream.FileStorage,
+		Replicas:    l.Replicas,
+	})
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketConfig, err)
+	}
+	return nil
+}
+
+// EnsureRetry is Ensure for a server that may not be reachable yet: it tries until it
+// works or ctx ends, with one log line for each failure.
+func EnsureRetry(ctx context.Context, js jetstream.JetStream, l Layout, log *slog.Logger) error {
+	return Retry(ctx, log, "streams not ready, trying again", func(ctx context.Context) error { return Ensure(ctx, js, l) })
+}
+
+// Retry calls f until it returns nil or ctx ends, waiting 250 ms at first and at most
+// 5 s between tries. Each failure is logged as message.
+func Retry(ctx context.Context, log *slog.Logger, message string, f func(context.Context) error) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := f(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		log.LogAttrs(ctx, slog.LevelWarn, message, slog.Any("error", err), slog.Duration("next_try", wait)) //nolint:sloglint // the message is the caller's constant
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(context.Cause(ctx), err)
+		case <-timer.C:
+		}
+	}
+}

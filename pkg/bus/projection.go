@@ -1,0 +1,145 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"loom.internal/pkg/event"
+)
+
+// maxReason bounds what is kept of an error's text with a dead event, in bytes.
+const maxReason = 1 << 10
+
+// Projection keeps a store in step with the stream: events that decode go to Store, the
+// others are set aside with it.
+//
+//	batch ──Decode, Check──▶ events ──┐
+//	             └─────────▶ dead  ───┴▶ Store (one transaction) ──▶ ack
+//	                                       └ its data is bad: halve, until the bad event is alone and dead
+type Projection struct {
+	Durable string // consumer of StreamTrace
+
+	// Store commits events and dead together and says how many of the events it did
+	// not have yet. It may be given what it has stored before.
+	Store func(ctx context.Context, events []*event.TraceEvent, dead []event.Dead) (fresh int, err error)
+
+	// Check, if set, refuses an event that decoded but that Store cannot take.
+	Check func(*event.TraceEvent) error
+
+	// BadData reports whether an error of Store is the fault of an event, so that the
+	// same events can never be stored together. Any other error is the store's: the
+	// batch is kept and tried again.
+	BadData func(error) bool
+
+	Metrics *ProjectionMetrics
+	Log     *slog.Logger
+}
+
+// Run consumes the projection's durable until ctx ends; see Consume.
+func (p *Projection) Run(ctx context.Context, js jetstream.JetStream) error {
+	return Consume(ctx, js, p.Durable, p.Log, p.Handle)
+}
+
+// Handle stores one batch. It is a [Handler].
+func (p *Projection) Handle(ctx context.Context, batch []jetstream.Msg) error {
+	from := time.Now()
+	var (
+		good []delivery
+		dead []event.Dead
+	)
+	for _, msg := range batch {
+		e, err := p.decode(msg)
+		if err != nil {
+			dead = append(dead, died(msg, err))
+			continue
+		}
+		good = append(good, delivery{msg, e})
+	}
+	err := p.store(ctx, good, dead)
+	p.Metrics.batch(len(batch), time.Since(from), err)
+	return err
+}
+
+// delivery is a message and the event in it.
+type delivery struct {
+	msg jetstream.Msg
+	*event.TraceEvent
+}
+
+func (p *Projection) decode(msg jetstream.Msg) (*event.TraceEvent, error) {
+	e, err := event.Decode(msg.Subject(), msg.Data())
+	if err == nil && p.Check != nil {
+		err = p.Check(e)
+	}
+	return e, err
+}
+
+// store halves a batch that fails on its data. What one half has committed stays: if
+// the other has to be tried again, so is the whole batch, which changes nothing.
+func (p *Projection) store(ctx context.Context, good []delivery, dead []event.Dead) error {
+	events := make([]*event.TraceEvent, len(good))
+	for i, d := range good {
+		events[i] = d.TraceEvent
+	}
+	fresh, err := p.Store(ctx, events, dead)
+	switch {
+	case err == nil:
+		p.settled(ctx, fresh, len(events)-fresh, dead)
+		return nil
+	case !p.BadData(err) || len(good) == 0:
+		return err
+	case len(good) == 1:
+		return p.store(ctx, nil, append(dead, died(good[0].msg, err)))
+	}
+	half := len(good) / 2
+	return errors.Join(p.store(ctx, good[:half], dead), p.store(ctx, good[half:], nil))
+}
+
+func (p *Projection) settled(ctx context.Context, fresh, known int, dead []event.Dead) {
+	p.Metrics.settled(fresh, known, len(dead))
+	for _, d := range dead {
+		p.Log.LogAttrs(ctx, slog.LevelError, "event set aside in dead_events",
+			slog.String("consumer", p.Durable), slog.Int64("stream_seq", d.StreamSeq), slog.String("reason", d.Reason))
+	}
+}
+
+func died(msg jetstream.Msg, why error) event.Dead {
+	d := event.Dead{
+		Subject: text(msg.Subject(), event.MaxText),
+		MsgID:   text(msg.Headers().Get(nats.MsgIdHdr), event.MaxText),
+		Data:    msg.Data(),
+		Reason:  text(why.Error(), maxReason),
+	}
+	if meta, err := msg.Metadata(); err == nil {
+		d.StreamSeq = int64(meta.Sequence.Stream) //nolint:gosec // the broker counts from 1, not to 2^63
+	}
+	if d.Data == nil {
+		d.Data = []byte{}
+	}
+	return d
+}
+
+// text makes a stranger's bytes fit a text column: UTF-8, without NUL, cut to limit.
+func text(s string, limit int) string {
+	s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "\uFFFD")
+}
+
+// Lag is how many events of the stream durable has not settled: those not yet
+// delivered and those delivered and not acked. The ack floor would not do: it stays
+// behind a single slow event.
+func Lag(ctx context.Context, js jetstream.JetStream, durable string) (uint64, error) {
+	consumer, err := js.Consumer(ctx, StreamTrace, durable)
+	if err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", durable, err)
+	}
+	info := consumer.CachedInfo() // just fetched
+	return info.NumPending + uint64(max(0, info.NumAckPending)), nil
+}

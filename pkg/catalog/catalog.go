@@ -1,0 +1,220 @@
+// Package catalog is what the gateway routes by: providers and routes, as one
+// snapshot that the control plane puts and every gateway watches.
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"loom.internal/pkg/envelope"
+)
+
+// Kind is the dialect a provider speaks.
+type Kind string
+
+// The kinds of provider there are.
+const (
+	OpenAI     Kind = "openai"
+	Compatible Kind = "compatible" // any base URL that speaks OpenAI's API
+	Demo       Kind = "demo"       // built in: deterministic answers, no account
+)
+
+// Kinds lists every kind.
+func Kinds() []Kind { return []Kind{OpenAI, Compatible, Demo} }
+
+// Provider is an upstream that answers requests.
+type Provider struct {
+	Name    string  `json:"name"`
+	Kind    Kind    `json:"kind"`
+	BaseURL string  `json:"base_url,omitempty"` // as SDKs take it: ends before /chat/completions
+	Secret  *Secret `json:"secret,omitempty"`
+}
+
+// Secret is a provider's API key, sealed for the provider's name and origin.
+type Secret struct {
+	Ciphertext []byte `json:"ciphertext"`
+	IV         []byte `json:"iv"`
+	KeyVersion uint32 `json:"key_version"`
+}
+
+// Route sends the models its pattern matches to targets.
+type Route struct {
+	Model   string   `json:"model"` // an exact name, or a pattern in which each * stands for any text
+	Targets []Target `json:"targets"`
+}
+
+// Target is a provider and the name it knows the model by.
+type Target struct {
+	Provider string `json:"provider"`
+	Model    string `json:"model,omitempty"` // empty: as the client asked
+	Weight   int    `json:"weight,omitempty"`
+}
+
+// Snapshot is the whole catalogue at a revision. A route never names a provider that
+// the same snapshot lacks.
+type Snapshot struct {
+	Revision  int64      `json:"revision"`
+	Providers []Provider `json:"providers"`
+	Routes    []Route    `json:"routes"`
+}
+
+// Decode reads a snapshot and checks that it is whole.
+func Decode(data []byte) (*Snapshot, error) {
+	s := new(Snapshot)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("decode catalogue: %w", err)
+	}
+	known := make(map[string]bool, len(s.Providers))
+	for _, p := range s.Providers {
+		known[p.Name] = true
+	}
+	for _, r := range s.Routes {
+		if len(r.Targets) == 0 {
+			return nil, fmt.Errorf("decode catalogue: route %q has no target", r.Model)
+		}
+		for _, t := range r.Targets {
+			if !known[t.Provider] {
+				return nil, fmt.Errorf("decode catalogue: route %q goes to unknown provider %q", r.Model, t.Provider)
+			}
+		}
+	}
+	return s, nil
+}
+
+// ParseBaseURL checks a provider's base URL: absolute http or https, with a host and
+// without credentials, query or fragment.
+func ParseBaseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("is not a URL")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("must start with https:// or http://")
+	case u.Hostname() == "":
+		return nil, errors.New("has no host")
+	case u.User != nil:
+		return nil, errors.New("must not hold a user or password: use secret")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("must not hold a query or fragment")
+	}
+	return u, nil
+}
+
+// SealSecret seals a provider's API key. It opens again only for the same name and
+// the same scheme, host and port: a changed base URL makes it useless.
+func SealSecret(ring *envelope.Ring, name, baseURL, secret string) (*Secret, error) {
+	origin, err := origin(baseURL)
+	if err != nil {
+		return nil, err
+	}
+	s, err := ring.SealSecret([]byte(secret), name, origin)
+	if err != nil {
+		return nil, err
+	}
+	return &Secret{Ciphertext: s.Ciphertext, IV: s.IV, KeyVersion: s.KeyVersion}, nil
+}
+
+// OpenSecret gives the provider's API key; empty if it has none.
+func (p *Provider) OpenSecret(ring *envelope.Ring) (string, error) {
+	if p.Secret == nil {
+		return "", nil
+	}
+	origin, err := origin(p.BaseURL)
+	if err != nil {
+		return "", err
+	}
+	s := envelope.Sealed{Ciphertext: p.Secret.Ciphertext, IV: p.Secret.IV, KeyVersion: p.Secret.KeyVersion}
+	plain, err := ring.OpenSecret(s, p.Name, origin)
+	if err != nil {
+		return "", fmt.Errorf("secret of provider %s: %w", p.Name, err)
+	}
+	return string(plain), nil
+}
+
+func origin(baseURL string) (string, error) {
+	u, err := ParseBaseURL(baseURL)
+	if err != nil {
+		return "", fmt.Errorf("base_url %w", err)
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port), nil
+}
+
+// Table finds the route of a model. It is immutable.
+type Table struct {
+	exact    map[string]Route
+	patterns []Route // most specific first
+}
+
+// NewTable orders routes: an exact name before any pattern, a pattern with more
+// literal text before one with less, and the alphabet between equals.
+func NewTable(routes []Route) *Table {
+	t := &Table{exact: make(map[string]Route)}
+	for _, r := range routes {
+		if strings.Contains(r.Model, "*") {
+			t.patterns = append(t.patterns, r)
+		} else {
+			t.exact[r.Model] = r
+		}
+	}
+	slices.SortFunc(t.patterns, func(a, b Route) int {
+		if d := literals(b.Model) - literals(a.Model); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Model, b.Model)
+	})
+	return t
+}
+
+// Match finds the most specific route for a model.
+func (t *Table) Match(model string) (Route, bool) {
+	if r, ok := t.exact[model]; ok {
+		return r, true
+	}
+	for _, r := range t.patterns {
+		if matches(r.Model, model) {
+			return r, true
+		}
+	}
+	return Route{}, false
+}
+
+// Names lists the models that have a route of their own, sorted.
+func (t *Table) Names() []string {
+	names := make([]string, 0, len(t.exact))
+	for name := range t.exact {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func literals(pattern string) int { return len(pattern) - strings.Count(pattern, "*") }
+
+// matches reports whether name fits a pattern in which * stands for any text. Taking
+// the leftmost place for each middle piece is enough, so the time is linear in the
+// number of pieces and the length of name.
+func matches(pattern, name string) bool {
+	pieces := strings.Split(pattern, "*")
+	first, last := pieces[0], pieces[len(pieces)-1]
+	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
+		return false
+	}
+	rest := name[len(first) : len(name)-len(last)]
+	for _, piece := range pieces[1 : len(pieces)-1] {
+		i := strings.Index(rest, piece)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+len(piece):]
+	}
+	return true
+}

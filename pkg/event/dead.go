@@ -1,0 +1,11 @@
+package event
+
+// Dead is a message no consumer can take, as it came, and why. Its texts fit a
+// column of Postgres whatever was sent: UTF-8 without NUL, and bounded.
+type Dead struct {
+	StreamSeq int64
+	Subject   string
+	MsgID     string
+	Data      []byte
+	Reason    string
+}
