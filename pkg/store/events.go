@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"loom.internal/pkg/event"
+)
+
+// Tables of events are partitioned by the UTC day an event started. A day outside
+// these bounds is not an event's but a broken clock's, and gets no partition.
+const (
+	MaxEventAge   = 400 * day
+	MaxEventAhead = 2 * day
+	day           = 24 * time.Hour
+)
+
+// CheckDay refuses an event whose day, seen from now, is out of bounds.
+func CheckDay(e *event.TraceEvent, now time.Time) error {
+	switch at := e.StartedAt(); {
+	case at.Before(now.Add(-MaxEventAge)):
+		return fmt.Errorf("started_at %s is more than %d days ago", at.Format(time.RFC3339), MaxEventAge/day)
+	case at.After(now.Add(MaxEventAhead)):
+		return fmt.Errorf("started_at %s is more than %d days ahead", at.Format(time.RFC3339), MaxEventAhead/day)
+	}
+	return nil
+}
+
+// Execer runs a statement: a pool, a connection or a transaction.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// EnsurePartitions makes the partitions of yesterday, today and the seven days after,
+// seen from now, that are not there yet.
+func EnsurePartitions(ctx context.Context, db Execer, now time.Time) error {
+	if _, err := db.Exec(ctx, `SELECT loom_ensure_partitions($1::date, 9)`, now.UTC().Add(-day)); err != nil {
+		return fmt.Errorf("make partitions: %w", Wrap(err))
+	}
+	return nil
+}
+
+// QueuePartitions adds to batch the making of the partitions events need, for those
+// days nobody foresaw. It asks every time, which is cheap, because a partition may
+// also be dropped.
+func QueuePartitions(batch *pgx.Batch, events []*event.TraceEvent) {
+	var days []time.Time
+	for _, e := range events {
+		if d := e.StartedAt().Truncate(day); !slices.Contains(days, d) {
+			days = append(days, d)
+		}
+	}
+	slices.SortFunc(days, time.Time.Compare)
+	batch.Queue(`SELECT loom_ensure_partitions(day, 1) FROM unnest($1::date[]) AS day`, days)
+}
+
+type deadRow struct {
+	consumer string
+	event.Dead
+}
+
+var deadRows = NewRows(
+	Col("consumer", "text", func(d deadRow) string { return d.consumer }),
+	Col("stream_seq", "bigint", func(d deadRow) int64 { return d.StreamSeq }),
+	Col("subject", "text", func(d deadRow) string { return d.Subject }),
+	Col("msg_id", "text", func(d deadRow) string { return d.MsgID }),
+	Col("data", "bytea", func(d deadRow) []byte { return d.Data }),
+	Col("reason", "text", func(d deadRow) string { return d.Reason }),
+)
+
+// QueueDead adds to batch that consumer sets dead aside in dead_events.
+func QueueDead(batch *pgx.Batch, consumer string, dead []event.Dead) {
+	rows := make([]deadRow, len(dead))
+	for i, d := range dead {
+		rows[i] = deadRow{consumer, d}
+	}
+	batch.Queue(deadRows.Insert("dead_events")+"ON CONFLICT DO NOTHING", deadRows.Args(rows)...)
+}

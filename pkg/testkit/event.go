@@ -1,0 +1,113 @@
+package testkit
+
+import (
+	"context"
+	"crypto/sha256"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
+)
+
+const (
+	pollEvery = 20 * time.Millisecond
+	pollLimit = 30 * time.Second
+)
+
+var published atomic.Int64
+
+// Event is a valid event of tenant that started at at, to the microsecond: a streamed
+// completion of the demo provider with usage and two bodies of noise. Each call makes
+// a new trace; edit changes it.
+func Event(tenant string, at time.Time, edit ...func(*event.TraceEvent)) *event.TraceEvent {
+	e := &event.TraceEvent{
+		TraceId: uuid.Must(uuid.NewV7()).String(), TenantId: tenant, KeyId: "key00001",
+		Producer: &event.Producer{Id: "gw-test", Epoch: 1, Seq: uint64(published.Add(1))}, //nolint:gosec // counts from 1
+		Endpoint: "chat.completions", Route: "loom-*", ModelRequested: "loom-demo", ModelUpstream: "loom-demo", ModelAnswered: "loom-demo",
+		Provider: "demo", ProviderKind: "demo", Stream: true,
+		Attempts: []*event.Attempt{{Provider: "demo", Model: "loom-demo", Status: 200, DurationUs: 41_000}},
+		Outcome:  event.Outcome_OUTCOME_COMPLETED, HttpStatus: 200, StartedAtUs: at.UnixMicro(), DurationUs: 42_000,
+		TtftUs: new(int64(7_000)), GapP50Us: new(int64(900)), GapP99Us: new(int64(2_000)),
+		RequestBytes: 120, ResponseBytes: 480, Chunks: 9, FinishReasons: []string{"stop"},
+		UsageRaw:    []byte(`{"prompt_tokens":12,"completion_tokens":7,"total_tokens":19}`),
+		UsageSource: event.UsageSource_USAGE_SOURCE_PROVIDER, ContentMode: event.ContentMode_CONTENT_MODE_FULL,
+		RequestBody: sealed("request", 64), ResponseBody: sealed("response", 256),
+	}
+	for _, f := range edit {
+		f(e)
+	}
+	return e
+}
+
+func sealed(noise string, n int) *event.SealedBody {
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = noise[i%len(noise)] ^ byte(i)
+	}
+	sum := sha256.Sum256(text)
+	return &event.SealedBody{
+		Ciphertext: text, Iv: sum[:12], Suite: 1, KeyVersion: 1, PlainLength: int64(n) - 16, Sha256: sum[:],
+	}
+}
+
+// Stream makes Loom's streams and consumers on the broker.
+func (b *Broker) Stream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(b.Conn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := bus.DefaultLayout()
+	layout.MaxBytes = 1 << 30
+	if err := bus.Ensure(t.Context(), js, layout); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// Publish puts events into the stream as they are, one after the other, each under a
+// dedupe id of its own: an event given twice is stored twice.
+func Publish(t testing.TB, js jetstream.JetStream, events ...*event.TraceEvent) {
+	t.Helper()
+	for _, e := range events {
+		data, err := event.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		PublishRaw(t, js, event.Subject(e), data)
+	}
+}
+
+// PublishRaw puts any bytes into the stream.
+func PublishRaw(t testing.TB, js jetstream.JetStream, subject string, data []byte) {
+	t.Helper()
+	msg := nats.NewMsg(subject)
+	msg.Data = data
+	msg.Header.Set(nats.MsgIdHdr, "test-"+strconv.FormatInt(published.Add(1), 10))
+	if _, err := js.PublishMsg(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Await polls until done says so, and fails the test when that takes too long.
+func Await(t testing.TB, what string, done func(context.Context) bool) {
+	t.Helper()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	limit := time.NewTimer(pollLimit)
+	defer limit.Stop()
+	for !done(t.Context()) {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			t.Fatalf("waited %v in vain: %s", pollLimit, what)
+		}
+	}
+}
