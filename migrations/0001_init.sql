@@ -187,6 +187,8 @@ CREATE TABLE trace_bodies (
     response_sha256        bytea CHECK (length(response_sha256) = 32),
     PRIMARY KEY (tenant_id, started_at, trace_id)
 ) PARTITION BY RANGE (started_at);
+-- Ciphertext does not shrink: spare Postgres the attempt.
+ALTER TABLE trace_bodies ALTER COLUMN request_body SET STORAGE EXTERNAL, ALTER COLUMN response_body SET STORAGE EXTERNAL;
 
 -- Events no consumer could take, kept as they came, with the reason.
 CREATE TABLE dead_events (
@@ -227,9 +229,13 @@ CREATE TABLE usage_facts (
     reasoning      bigint NOT NULL,  -- part of output
     cost           bigint,           -- picodollars; NULL unless cost_status = 'priced'
     cost_status    text NOT NULL CHECK (cost_status IN ('priced', 'unpriced', 'no_usage')),
-    price_version  text NOT NULL,
+    -- Why there is a usage and no cost. The counts of an unreadable usage are 0
+    -- here; traces.usage_raw has it as it came.
+    unpriced_why   text NOT NULL DEFAULT '' CHECK (unpriced_why IN ('', 'usage_unreadable', 'no_price', 'no_rate', 'overflow')),
+    price_version  text NOT NULL,   -- the price's book or revision; '' unless priced
     PRIMARY KEY (tenant_id, started_at, trace_id),
-    CHECK ((cost IS NOT NULL) = (cost_status = 'priced'))
+    CHECK ((cost IS NOT NULL) = (cost_status = 'priced')),
+    CHECK ((unpriced_why <> '') = (cost_status = 'unpriced'))
 ) PARTITION BY RANGE (started_at);
 
 -- Sums of usage_facts by minute, hour and day. A histogram is a flat array of
@@ -300,10 +306,13 @@ BEGIN
             part := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
             CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
             PERFORM pg_advisory_xact_lock(hashtext('loom_ensure_partitions'));
-            CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
-            EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
-                part, parent, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+            -- Again, of the table itself: to_regclass may remember that there was none.
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace);
+            -- Attached, not made as PARTITION OF: that would lock readers and writers out.
+            EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', part, parent);
             EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', part);
+            EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                parent, part, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
             made := made + 1;
         END LOOP;
     END LOOP;

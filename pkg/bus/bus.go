@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	neturl "net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,9 +73,20 @@ func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Con
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if nc.Status() != nats.CONNECTED {
-		log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable yet, trying in the background", slog.String("url", nc.Opts.Url))
+		log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable yet, trying in the background", slog.String("url", redacted(url)))
 	}
 	return nc, nil
+}
+
+// redacted is a URL, or a list of them, without its passwords.
+func redacted(list string) string {
+	parts := strings.Split(list, ",")
+	for i, p := range parts {
+		if u, err := neturl.Parse(strings.TrimSpace(p)); err == nil {
+			parts[i] = u.Redacted()
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // Ready reports whether the connection stands; else an error for a readiness check.

@@ -134,7 +134,7 @@ func text(s string, limit int) string {
 
 // Lag is how many events of the stream durable has not settled: those not yet
 // delivered and those delivered and not acked. The ack floor would not do: it stays
-// behind a single slow event.
+// behind a single slow event. An event published a moment ago may not be counted yet.
 func Lag(ctx context.Context, js jetstream.JetStream, durable string) (uint64, error) {
 	consumer, err := js.Consumer(ctx, StreamTrace, durable)
 	if err != nil {

@@ -136,6 +136,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"negative attempt":            func(e *event.TraceEvent) { e.Attempts[0].StartUs = -1 },
 		"tag value too long":          func(e *event.TraceEvent) { e.Tags["k"] = strings.Repeat("v", event.MaxTagValue+1) },
 		"usage not JSON":              func(e *event.TraceEvent) { e.UsageRaw = []byte("{") },
+		"usage not UTF-8":             func(e *event.TraceEvent) { e.UsageRaw = []byte("{\"a\":\"\xff\"}") },
 		"usage without source":        func(e *event.TraceEvent) { e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE },
 		"source without usage":        func(e *event.TraceEvent) { e.UsageRaw = nil },
 		"short iv":                    func(e *event.TraceEvent) { e.RequestBody.Iv = []byte("1") },

@@ -144,15 +144,18 @@ func (v *validator) list(name string, items []string) {
 
 func (v *validator) usage(e *TraceEvent) {
 	raw := e.GetUsageRaw()
-	if len(raw) > MaxUsageRaw {
-		v.fault("usage_raw of %d bytes, at most %d", len(raw), MaxUsageRaw)
-	}
-	if len(raw) > 0 && !json.Valid(raw) {
-		v.fault("usage_raw is not JSON")
+	if len(raw) > 0 && !ValidUsage(raw) {
+		v.fault("usage_raw of %d bytes is not at most %d bytes of JSON in UTF-8", len(raw), MaxUsageRaw)
 	}
 	if (len(raw) > 0) != (e.GetUsageSource() != UsageSource_USAGE_SOURCE_NONE) {
 		v.fault("usage_source %s with %d bytes of usage_raw", e.GetUsageSource(), len(raw))
 	}
+}
+
+// ValidUsage reports whether raw can be an event's usage_raw: JSON, in UTF-8 throughout,
+// of at most MaxUsageRaw bytes.
+func ValidUsage(raw []byte) bool {
+	return len(raw) <= MaxUsageRaw && json.Valid(raw) && utf8.Valid(raw)
 }
 
 func (v *validator) body(name string, b *SealedBody) {

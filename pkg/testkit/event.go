@@ -58,56 +58,71 @@ func sealed(noise string, n int) *event.SealedBody {
 }
 
 // Stream makes Loom's streams and consumers on the broker.
-func (b *Broker) Stream(t testing.TB) jetstream.JetStream {
-	t.Helper()
-	js, err := jetstream.New(b.Conn(t))
+func (b *Broker) Stream(tb testing.TB) jetstream.JetStream {
+	tb.Helper()
+	js, err := jetstream.New(b.Conn(tb))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	layout := bus.DefaultLayout()
 	layout.MaxBytes = 1 << 30
-	if err := bus.Ensure(t.Context(), js, layout); err != nil {
-		t.Fatal(err)
+	if err := bus.Ensure(tb.Context(), js, layout); err != nil {
+		tb.Fatal(err)
 	}
 	return js
 }
 
 // Publish puts events into the stream as they are, one after the other, each under a
 // dedupe id of its own: an event given twice is stored twice.
-func Publish(t testing.TB, js jetstream.JetStream, events ...*event.TraceEvent) {
-	t.Helper()
+func Publish(tb testing.TB, js jetstream.JetStream, events ...*event.TraceEvent) {
+	tb.Helper()
 	for _, e := range events {
 		data, err := event.Marshal(e)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		PublishRaw(t, js, event.Subject(e), data)
+		PublishRaw(tb, js, event.Subject(e), data)
 	}
 }
 
 // PublishRaw puts any bytes into the stream.
-func PublishRaw(t testing.TB, js jetstream.JetStream, subject string, data []byte) {
-	t.Helper()
+func PublishRaw(tb testing.TB, js jetstream.JetStream, subject string, data []byte) {
+	tb.Helper()
 	msg := nats.NewMsg(subject)
 	msg.Data = data
 	msg.Header.Set(nats.MsgIdHdr, "test-"+strconv.FormatInt(published.Add(1), 10))
-	if _, err := js.PublishMsg(t.Context(), msg); err != nil {
-		t.Fatal(err)
+	if _, err := js.PublishMsg(tb.Context(), msg); err != nil {
+		tb.Fatal(err)
 	}
 }
 
+// Settled waits until durable has acked every event the stream holds now.
+func Settled(tb testing.TB, js jetstream.JetStream, durable string) {
+	tb.Helper()
+	stream, err := js.Stream(tb.Context(), bus.StreamTrace)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	last := stream.CachedInfo().State.LastSeq
+	// Not by the pending count: a consumer hears of an event only after its publisher.
+	Await(tb, "every event acked", func(ctx context.Context) bool {
+		consumer, err := stream.Consumer(ctx, durable)
+		return err == nil && consumer.CachedInfo().AckFloor.Stream >= last
+	})
+}
+
 // Await polls until done says so, and fails the test when that takes too long.
-func Await(t testing.TB, what string, done func(context.Context) bool) {
-	t.Helper()
+func Await(tb testing.TB, what string, done func(context.Context) bool) {
+	tb.Helper()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	limit := time.NewTimer(pollLimit)
 	defer limit.Stop()
-	for !done(t.Context()) {
+	for !done(tb.Context()) {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			t.Fatalf("waited %v in vain: %s", pollLimit, what)
+			tb.Fatalf("waited %v in vain: %s", pollLimit, what)
 		}
 	}
 }

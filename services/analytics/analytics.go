@@ -1,0 +1,148 @@
+package analytics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/store"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/services/analytics/internal/book"
+	"loom.internal/services/analytics/internal/ledger"
+)
+
+const (
+	partitionsEvery = time.Hour
+	readyEvery      = 2 * time.Second
+)
+
+// Report is the outcome of Reconcile; Wrong is 0 when all is well.
+type Report = ledger.Report
+
+// Difference is an entry of a Report.
+type Difference = ledger.Difference
+
+// Deps are what analytics works with; who opened them closes them.
+type Deps struct {
+	Log     *slog.Logger
+	NATS    *nats.Conn
+	DB      *pgxpool.Pool // role loom_analytics
+	Metrics prometheus.Registerer
+	Ready   *telemetry.Readiness // gets the conditions postgres and nats
+}
+
+// Service is analytics.
+type Service struct {
+	d          Deps
+	js         jetstream.JetStream
+	projection bus.Projection
+}
+
+// New wires the service; it does no I/O.
+func New(_ Config, d Deps) (*Service, error) {
+	js, err := jetstream.New(d.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	prices, err := book.New(d.DB)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := bus.NewProjectionMetrics(d.Metrics, bus.ConsumerAnalytics)
+	if err != nil {
+		return nil, err
+	}
+	unpriced, err := newUnpriced(d.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	d.Ready.Set("postgres", errors.New("not yet checked"))
+	d.Ready.Set("nats", errors.New("not yet checked"))
+	writer := ledger.Writer{DB: d.DB, Consumer: bus.ConsumerAnalytics, Prices: prices.Current, Unpriced: unpriced}
+	return &Service{d: d, js: js, projection: bus.Projection{
+		Durable: bus.ConsumerAnalytics,
+		Store:   writer.Write,
+		Check:   func(e *event.TraceEvent) error { return store.CheckDay(e, time.Now()) },
+		BadData: store.IsData,
+		Metrics: metrics,
+		Log:     d.Log,
+	}}, nil
+}
+
+// newUnpriced registers the counter of facts without a price and returns what counts.
+func newUnpriced(reg prometheus.Registerer) (func(why string), error) {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "loom_analytics_unpriced_total",
+		Help: "Traces with a usage that could not be priced, by the reason kept in usage_facts.unpriced_why.",
+	}, []string{"why"})
+	if err := reg.Register(c); err != nil {
+		return nil, fmt.Errorf("metrics of analytics: %w", err)
+	}
+	for _, why := range ledger.Reasons() {
+		c.WithLabelValues(why) // shown from the start, as 0
+	}
+	return func(why string) { c.WithLabelValues(why).Inc() }, nil
+}
+
+// Run keeps ledger and rollups in step with the stream until ctx ends, and returns
+// after the batch in hand. It waits for NATS and Postgres, however long they are away.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.projection.Run(ctx, s.js) })
+	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
+	g.Go(func() error { s.keepPartitions(ctx); return nil })
+	g.Go(func() error { s.watchReady(ctx); return nil })
+	return g.Wait()
+}
+
+// Reconcile computes every rollup from the ledger and lists where the two differ. It
+// changes nothing and may run beside Run.
+func (s *Service) Reconcile(ctx context.Context) (Report, error) {
+	return ledger.Reconcile(ctx, s.d.DB)
+}
+
+// keepPartitions makes the coming days' partitions ahead of the events. Those of
+// other days are made when an event of theirs comes.
+func (s *Service) keepPartitions(ctx context.Context) {
+	tick := time.NewTicker(partitionsEvery)
+	defer tick.Stop()
+	for {
+		err := bus.Retry(ctx, s.d.Log, "partitions not ready, trying again", func(ctx context.Context) error {
+			return store.EnsurePartitions(ctx, s.d.DB, time.Now())
+		})
+		if err != nil {
+			return // ctx has ended
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) watchReady(ctx context.Context) {
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, readyEvery)
+		s.d.Ready.Set("postgres", store.Wrap(s.d.DB.Ping(attempt)))
+		s.d.Ready.Set("nats", bus.Ready(s.d.NATS))
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

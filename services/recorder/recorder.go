@@ -1,0 +1,116 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/store"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/services/recorder/internal/traces"
+)
+
+const (
+	partitionsEvery = time.Hour
+	readyEvery      = 2 * time.Second
+)
+
+// Deps are what the recorder works with; who opened them closes them.
+type Deps struct {
+	Log     *slog.Logger
+	NATS    *nats.Conn
+	DB      *pgxpool.Pool // role loom_recorder
+	Metrics prometheus.Registerer
+	Ready   *telemetry.Readiness // gets the conditions postgres and nats
+}
+
+// Service is the recorder.
+type Service struct {
+	d          Deps
+	js         jetstream.JetStream
+	projection bus.Projection
+}
+
+// New wires the service; it does no I/O.
+func New(_ Config, d Deps) (*Service, error) {
+	js, err := jetstream.New(d.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	metrics, err := bus.NewProjectionMetrics(d.Metrics, bus.ConsumerRecorder)
+	if err != nil {
+		return nil, err
+	}
+	d.Ready.Set("postgres", errors.New("not yet checked"))
+	d.Ready.Set("nats", errors.New("not yet checked"))
+	return &Service{d: d, js: js, projection: bus.Projection{
+		Durable: bus.ConsumerRecorder,
+		Store:   traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}.Write,
+		Check:   check,
+		BadData: store.IsData,
+		Metrics: metrics,
+		Log:     d.Log,
+	}}, nil
+}
+
+// check refuses what decodes but has no place in the tables.
+func check(e *event.TraceEvent) error {
+	return errors.Join(store.CheckDay(e, time.Now()), traces.Check(e))
+}
+
+// Run records until ctx ends, and returns after the batch in hand. It waits for NATS
+// and Postgres, however long they are away.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.projection.Run(ctx, s.js) })
+	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
+	g.Go(func() error { s.keepPartitions(ctx); return nil })
+	g.Go(func() error { s.watchReady(ctx); return nil })
+	return g.Wait()
+}
+
+// keepPartitions makes the coming days' partitions ahead of the events. Those of
+// other days are made when an event of theirs comes.
+func (s *Service) keepPartitions(ctx context.Context) {
+	tick := time.NewTicker(partitionsEvery)
+	defer tick.Stop()
+	for {
+		err := bus.Retry(ctx, s.d.Log, "partitions not ready, trying again", func(ctx context.Context) error {
+			return store.EnsurePartitions(ctx, s.d.DB, time.Now())
+		})
+		if err != nil {
+			return // ctx has ended
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) watchReady(ctx context.Context) {
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, readyEvery)
+		s.d.Ready.Set("postgres", store.Wrap(s.d.DB.Ping(attempt)))
+		s.d.Ready.Set("nats", bus.Ready(s.d.NATS))
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

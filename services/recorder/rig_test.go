@@ -1,0 +1,116 @@
+package recorder_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/store"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/pkg/testkit"
+	"loom.internal/services/recorder"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+
+// rig is a database and a broker of a test's own.
+type rig struct {
+	*testkit.DB
+	broker *testkit.Broker
+	js     jetstream.JetStream
+}
+
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	broker := testkit.NATS(tb)
+	return &rig{DB: testkit.Postgres(tb), broker: broker, js: broker.Stream(tb)}
+}
+
+// replica is one recorder, with connections of its own.
+type replica struct {
+	*recorder.Service
+	ready *telemetry.Readiness
+	reg   *prometheus.Registry
+}
+
+func (r *rig) replica(tb testing.TB) *replica {
+	tb.Helper()
+	log := testkit.Log(tb)
+	db, err := store.New(tb.Context(), r.DSN("loom_recorder"), store.Options{Name: "recorder"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(db.Close)
+	nc, err := bus.Connect(r.broker.URL, "recorder", log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(nc.Close)
+	p := &replica{ready: new(telemetry.Readiness), reg: prometheus.NewRegistry()}
+	p.Service, err = recorder.New(recorder.Config{}, recorder.Deps{Log: log, NATS: nc, DB: db, Metrics: p.reg, Ready: p.ready})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// start runs the replica until the test ends or stop is called.
+func (p *replica) start(tb testing.TB) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	var stopped bool
+	stop = func() {
+		cancel()
+		if stopped {
+			return
+		}
+		stopped = true
+		if err := <-done; err != nil {
+			tb.Error("Run:", err)
+		}
+	}
+	tb.Cleanup(stop)
+	return stop
+}
+
+// metric is the value of the counter or gauge name, whose labels include the pair.
+func (p *replica) metric(tb testing.TB, name, label, value string) float64 {
+	tb.Helper()
+	families, err := p.reg.Gather()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetName() == label && l.GetValue() == value {
+					return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	tb.Fatalf("no metric %s{%s=%q}", name, label, value)
+	return 0
+}
+
+// count is the number a query gives, as the owner of all tables.
+func (r *rig) count(tb testing.TB, sql string, args ...any) int {
+	tb.Helper()
+	var n int
+	if err := r.Pool("").QueryRow(tb.Context(), sql, args...).Scan(&n); err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// settled waits until the consumer has nothing left to do.
+func (r *rig) settled(tb testing.TB) {
+	tb.Helper()
+	testkit.Settled(tb, r.js, bus.ConsumerRecorder)
+}
