@@ -70,10 +70,14 @@ func (p *Postgres) initCluster(ctx context.Context) error {
 	if left, err := os.ReadDir(p.data); err == nil && len(left) > 0 {
 		return fmt.Errorf("%s is not empty and no PostgreSQL cluster: move it away", p.data)
 	}
-	tmp := p.data + ".init"
-	if err := os.RemoveAll(tmp); err != nil {
-		return err
+	// A new name each time: what a killed run's initdb has started may still write to
+	// the old one, which then goes at the next occasion.
+	if old, err := filepath.Glob(p.data + ".init-*"); err == nil {
+		for _, dir := range old {
+			_ = os.RemoveAll(dir)
+		}
 	}
+	tmp := p.data + ".init-" + rand.Text()[:8]
 	if err := give(tmp, p.account); err != nil {
 		return err
 	}

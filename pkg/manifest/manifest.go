@@ -51,8 +51,8 @@ type Target struct {
 	Weight   int    `json:"weight,omitempty" yaml:"weight"`
 }
 
-// Tenant is a customer with its keys. Empty Name means its id, empty Status active,
-// empty ContentMode full.
+// Tenant is a customer with its keys. An empty field leaves what is stored alone; a new
+// tenant is then named by its id, is active, and has its bodies recorded in full.
 type Tenant struct {
 	ID          string        `json:"id" yaml:"id"`
 	Name        string        `json:"name,omitempty" yaml:"name"`
@@ -62,7 +62,8 @@ type Tenant struct {
 }
 
 // Key is an API key of a tenant, known by its name. Its secret is made when the key
-// is, and shown once. Empty Scopes means all.
+// is, and shown once. An empty field leaves what is stored alone; a new key then has
+// every scope, may use every model and does not expire.
 type Key struct {
 	Name      string         `json:"name" yaml:"name"`
 	Scopes    []tenant.Scope `json:"scopes,omitempty" yaml:"scopes"`

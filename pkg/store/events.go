@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -43,6 +44,28 @@ func EnsurePartitions(ctx context.Context, db Execer, now time.Time) error {
 		return fmt.Errorf("make partitions: %w", Wrap(err))
 	}
 	return nil
+}
+
+// KeepPartitions makes the coming days' partitions ahead of the events, until ctx ends.
+// Those of other days are made when an event of theirs comes.
+func KeepPartitions(ctx context.Context, db Execer, log *slog.Logger) {
+	for {
+		wait := time.Hour
+		if err := EnsurePartitions(ctx, db, time.Now()); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			wait = 5 * time.Second
+			log.LogAttrs(ctx, slog.LevelWarn, "partitions not ready, trying again", slog.Any("error", err), slog.Duration("next_try", wait))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
 }
 
 // QueuePartitions adds to batch the making of the partitions events need, for those

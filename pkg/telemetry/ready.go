@@ -1,13 +1,16 @@
 package telemetry
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Readiness says whether a service can do its work now. It is a set of named
@@ -31,6 +34,40 @@ func (r *Readiness) Set(name string, err error) {
 		r.failing = make(map[string]error)
 	}
 	r.failing[name] = err
+}
+
+// checkEvery is the pause between checks in Watch, and the most that one may take.
+const checkEvery = 2 * time.Second
+
+// Watch checks every condition again and again until ctx ends, and logs each time one
+// begins to fail or is fine again.
+func (r *Readiness) Watch(ctx context.Context, log *slog.Logger, checks map[string]func(context.Context) error) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	failing := make(map[string]bool)
+	for {
+		for name, check := range checks {
+			attempt, cancel := context.WithTimeout(ctx, checkEvery)
+			err := check(attempt)
+			cancel()
+			if ctx.Err() != nil {
+				return
+			}
+			r.Set(name, err)
+			switch {
+			case err != nil && !failing[name]:
+				log.LogAttrs(ctx, slog.LevelWarn, "not ready, checking again", slog.String("condition", name), slog.Any("error", err))
+			case err == nil && failing[name]:
+				log.LogAttrs(ctx, slog.LevelInfo, "ready again", slog.String("condition", name))
+			}
+			failing[name] = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Err returns nil when the service is ready, else all that fails, ordered by name.

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -126,4 +129,39 @@ func TestReadinessConcurrent(t *testing.T) {
 	if err := r.Err(); err != nil {
 		t.Errorf("Err: got %v, want nil", err)
 	}
+}
+
+func TestReadinessWatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			r   telemetry.Readiness
+			log bytes.Buffer
+		)
+		away := errors.New("away")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		state := away
+		go func() {
+			defer close(done)
+			r.Watch(ctx, slog.New(slog.NewTextHandler(&log, nil)), map[string]func(context.Context) error{"postgres": func(context.Context) error { return state }})
+		}()
+		synctest.Wait()
+		if err := r.Err(); !errors.Is(err, away) {
+			t.Errorf("while it is away: %v", err)
+		}
+		state = nil
+		time.Sleep(3 * time.Second) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		if err := r.Err(); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+		cancel()
+		<-done
+		for _, want := range []string{"not ready, checking again", "ready again"} {
+			if n := strings.Count(log.String(), want); n != 1 {
+				t.Errorf("%q is logged %d times, want once: %s", want, n, log.String())
+			}
+		}
+	})
 }

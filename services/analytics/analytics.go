@@ -21,11 +21,6 @@ import (
 	"loom.internal/services/analytics/internal/ledger"
 )
 
-const (
-	partitionsEvery = time.Hour
-	readyEvery      = 2 * time.Second
-)
-
 // Report is the outcome of Reconcile; Wrong is 0 when all is well.
 type Report = ledger.Report
 
@@ -100,8 +95,14 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
-	g.Go(func() error { s.keepPartitions(ctx); return nil })
-	g.Go(func() error { s.watchReady(ctx); return nil })
+	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
+	g.Go(func() error {
+		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
+			"postgres": func(ctx context.Context) error { return store.Wrap(s.d.DB.Ping(ctx)) },
+			"nats":     func(context.Context) error { return bus.Ready(s.d.NATS) },
+		})
+		return nil
+	})
 	return g.Wait()
 }
 
@@ -109,40 +110,4 @@ func (s *Service) Run(ctx context.Context) error {
 // changes nothing and may run beside Run.
 func (s *Service) Reconcile(ctx context.Context) (Report, error) {
 	return ledger.Reconcile(ctx, s.d.DB)
-}
-
-// keepPartitions makes the coming days' partitions ahead of the events. Those of
-// other days are made when an event of theirs comes.
-func (s *Service) keepPartitions(ctx context.Context) {
-	tick := time.NewTicker(partitionsEvery)
-	defer tick.Stop()
-	for {
-		err := bus.Retry(ctx, s.d.Log, "partitions not ready, trying again", func(ctx context.Context) error {
-			return store.EnsurePartitions(ctx, s.d.DB, time.Now())
-		})
-		if err != nil {
-			return // ctx has ended
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *Service) watchReady(ctx context.Context) {
-	tick := time.NewTicker(readyEvery)
-	defer tick.Stop()
-	for {
-		attempt, cancel := context.WithTimeout(ctx, readyEvery)
-		s.d.Ready.Set("postgres", store.Wrap(s.d.DB.Ping(attempt)))
-		s.d.Ready.Set("nats", bus.Ready(s.d.NATS))
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }

@@ -20,11 +20,6 @@ import (
 	"loom.internal/services/recorder/internal/traces"
 )
 
-const (
-	partitionsEvery = time.Hour
-	readyEvery      = 2 * time.Second
-)
-
 // Deps are what the recorder works with; who opened them closes them.
 type Deps struct {
 	Log     *slog.Logger
@@ -74,43 +69,13 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
-	g.Go(func() error { s.keepPartitions(ctx); return nil })
-	g.Go(func() error { s.watchReady(ctx); return nil })
-	return g.Wait()
-}
-
-// keepPartitions makes the coming days' partitions ahead of the events. Those of
-// other days are made when an event of theirs comes.
-func (s *Service) keepPartitions(ctx context.Context) {
-	tick := time.NewTicker(partitionsEvery)
-	defer tick.Stop()
-	for {
-		err := bus.Retry(ctx, s.d.Log, "partitions not ready, trying again", func(ctx context.Context) error {
-			return store.EnsurePartitions(ctx, s.d.DB, time.Now())
+	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
+	g.Go(func() error {
+		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
+			"postgres": func(ctx context.Context) error { return store.Wrap(s.d.DB.Ping(ctx)) },
+			"nats":     func(context.Context) error { return bus.Ready(s.d.NATS) },
 		})
-		if err != nil {
-			return // ctx has ended
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *Service) watchReady(ctx context.Context) {
-	tick := time.NewTicker(readyEvery)
-	defer tick.Stop()
-	for {
-		attempt, cancel := context.WithTimeout(ctx, readyEvery)
-		s.d.Ready.Set("postgres", store.Wrap(s.d.DB.Ping(attempt)))
-		s.d.Ready.Set("nats", bus.Ready(s.d.NATS))
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
+	return g.Wait()
 }

@@ -1,0 +1,33 @@
+package dashboard_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/services/dashboard"
+)
+
+func TestConfigListsEveryFault(t *testing.T) {
+	t.Parallel()
+	good := testConfig(t)
+	if err := good.Validate(); err != nil {
+		t.Errorf("got %v of a good configuration", err)
+	}
+	bad := dashboard.Config{MasterKey: "short", GatewayURL: "ftp://x", BasePath: "loom/", Drain: -time.Second}
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, want := range []string{
+		"LOOM_DASHBOARD_ADDR", "_NATS_URL", "_DATABASE_URL", "_ADMIN_DATABASE_URL", envelope.ErrMasterKey.Error(), "_GATEWAY_URL", "_BASE_PATH", "_DRAIN",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not named in:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "short") {
+		t.Error("the error shows the master key")
+	}
+}

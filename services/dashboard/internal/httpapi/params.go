@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"loom.internal/services/dashboard/internal/query"
+)
+
+// Bounds of what callers send.
+const (
+	maxBody       = 64 << 10
+	maxManifest   = 4 << 20
+	maxRepeats    = 20
+	maxParamBytes = 512
+)
+
+// params reads a query string strictly: what is unknown, repeated or malformed is an
+// error that names it. The first error is kept for done.
+type params struct {
+	values url.Values
+	known  []string
+	err    error
+}
+
+func paramsOf(c echo.Context) *params {
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return &params{err: badParameter("query", "is not a well-formed query string")}
+	}
+	return &params{values: values}
+}
+
+func (p *params) bad(name, why string) {
+	if p.err == nil {
+		p.err = badParameter(name, why)
+	}
+}
+
+// list is a parameter that may be repeated; nil when it is absent.
+func (p *params) list(name string) []string {
+	p.known = append(p.known, name)
+	all := p.values[name]
+	if len(all) > maxRepeats {
+		p.bad(name, fmt.Sprintf("is given %d times, at most %d", len(all), maxRepeats))
+		return nil
+	}
+	for _, v := range all {
+		if v == "" || len(v) > maxParamBytes || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			p.bad(name, fmt.Sprintf("must be 1 to %d bytes of text", maxParamBytes))
+			return nil
+		}
+	}
+	return all
+}
+
+// one is a parameter that may be given once; empty when it is absent.
+func (p *params) one(name string) string {
+	all := p.list(name)
+	if len(all) > 1 {
+		p.bad(name, "is given more than once")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return all[0]
+}
+
+// enum is one of the allowed words; empty when it is absent.
+func (p *params) enum(name string, allowed ...string) string {
+	v := p.one(name)
+	if v != "" && !slices.Contains(allowed, v) {
+		p.bad(name, "use one of "+strings.Join(allowed, ", "))
+	}
+	return v
+}
+
+func (p *params) limit(standard, most int) int {
+	v := p.one("limit")
+	if v == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > most {
+		p.bad("limit", fmt.Sprintf("must be a number from 1 to %d", most))
+	}
+	return n
+}
+
+// window reads range, or from and to. asked is the window as it was written.
+func (p *params) window(now time.Time) (w query.Window, asked string) {
+	name, from, to := p.enum("range", query.Ranges()...), p.one("from"), p.one("to")
+	if p.err != nil {
+		return query.Window{}, ""
+	}
+	if from == "" && to == "" {
+		if name == "" {
+			name = query.DefaultRange
+		}
+		w, err := query.Last(name, now)
+		if err != nil {
+			p.bad("range", err.Error())
+		}
+		return w, name
+	}
+	if name != "" {
+		p.bad("range", "is not for use together with from and to")
+		return query.Window{}, ""
+	}
+	start, end := p.instant("from", from), p.instant("to", to)
+	if p.err != nil {
+		return query.Window{}, ""
+	}
+	w, err := query.New(start, end)
+	if err != nil {
+		p.bad("from", err.Error())
+	}
+	return w, from + "/" + to
+}
+
+func (p *params) instant(name, v string) time.Time {
+	if v == "" {
+		p.bad(name, "is missing: from and to go together")
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		p.bad(name, "must be a time such as 2026-01-31T15:04:05Z")
+	}
+	return t
+}
+
+func (p *params) filter() query.Filter {
+	f := query.Filter{Models: p.list("model"), Providers: p.list("provider"), Keys: p.list("key"), Outcomes: p.list("outcome")}
+	for _, o := range f.Outcomes {
+		if !slices.Contains(query.Outcomes(), o) {
+			p.bad("outcome", "use some of "+strings.Join(query.Outcomes(), ", "))
+		}
+	}
+	if status := p.enum("status", "ok", "error"); status != "" {
+		f = f.WithStatus(status)
+	}
+	return f
+}
+
+// done is the first error, or one for a parameter nobody asked for.
+func (p *params) done() error {
+	if p.err != nil {
+		return p.err
+	}
+	for name := range p.values {
+		if !slices.Contains(p.known, name) {
+			if len(p.known) == 0 {
+				return badParameter(clip(name), "is unknown: there are no parameters here")
+			}
+			return badParameter(clip(name), "is unknown: there are "+strings.Join(p.known, ", "))
+		}
+	}
+	return nil
+}
+
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "?") }
+
+// noParams refuses a query string.
+func noParams(c echo.Context) error { return paramsOf(c).done() }
+
+// readJSON reads a body of one JSON value, at most limit bytes, without fields that v
+// does not have.
+func readJSON(c echo.Context, limit int64, v any) error {
+	r := c.Request()
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return &apiError{http.StatusUnsupportedMediaType, "unsupported_media_type", "send Content-Type: application/json", nil}
+	}
+	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, limit))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("more follows the first value")
+		}
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	why := strings.TrimPrefix(err.Error(), "json: ")
+	if errors.Is(err, io.EOF) {
+		why = "it is empty"
+	}
+	return &apiError{http.StatusBadRequest, "invalid_body", "the body does not read as JSON of this request: " + why, nil}
+}
+
+// traceID reads the id of the path. What is no id names no trace.
+func traceID(c echo.Context) (uuid.UUID, error) {
+	s := c.Param("id")
+	id, err := uuid.Parse(s)
+	if err != nil || id.String() != s {
+		return uuid.UUID{}, errNotFound
+	}
+	return id, nil
+}

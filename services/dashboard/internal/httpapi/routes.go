@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"loom.internal/pkg/tenant"
+)
+
+// need is what a route asks of the caller.
+type need struct {
+	public bool
+	admin  bool
+	scope  tenant.Scope // of the tenant that is read; empty: any caller
+}
+
+type route struct {
+	method, path string
+	need         need
+	handle       echo.HandlerFunc
+}
+
+const (
+	trace      = "/api/v1/traces/:id"
+	session    = "/api/v1/session"
+	tenants    = "/api/v1/admin/tenants"
+	tenantKeys = "/api/v1/admin/tenants/:id/keys"
+)
+
+// routes is every route of the API and who may call it.
+func (a *API) routes() []route {
+	var (
+		public  = need{public: true}
+		caller  = need{}
+		reader  = need{scope: tenant.ScopeTracesRead}
+		decrypt = need{scope: tenant.ScopeTracesDecrypt}
+		admin   = need{admin: true}
+	)
+	return []route{
+		{http.MethodGet, "/api/v1/openapi.yaml", public, a.spec},
+		{http.MethodPost, session, public, a.login},
+		{http.MethodDelete, session, public, a.logout},
+		{http.MethodGet, "/api/v1/me", caller, a.me},
+
+		{http.MethodGet, "/api/v1/traces", reader, a.listTraces},
+		{http.MethodGet, trace, reader, a.getTrace},
+		{http.MethodGet, trace + "/payload", decrypt, a.getPayload},
+		{http.MethodGet, "/api/v1/summary", reader, a.summary},
+		{http.MethodGet, "/api/v1/timeseries", reader, a.timeseries},
+
+		{http.MethodPost, "/api/v1/admin/apply", admin, a.apply},
+		{http.MethodGet, tenants, admin, a.listTenants},
+		{http.MethodPost, tenants, admin, a.createTenant},
+		{http.MethodPatch, tenants + "/:id", admin, a.updateTenant},
+		{http.MethodGet, tenantKeys, admin, a.listKeys},
+		{http.MethodPost, tenantKeys, admin, a.createKey},
+		{http.MethodDelete, "/api/v1/admin/keys/:id", admin, a.revokeKey},
+	}
+}
+
+// Routes lists every route there is, as "METHOD path".
+func (a *API) Routes() []string {
+	var all []string
+	for _, r := range a.echo.Routes() {
+		all = append(all, r.Method+" "+r.Path)
+	}
+	return all
+}

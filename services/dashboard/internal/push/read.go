@@ -1,0 +1,134 @@
+package push
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/catalog"
+	"loom.internal/pkg/store"
+	"loom.internal/pkg/tenant"
+)
+
+// everything is the revision below all there are.
+const everything = -1
+
+// changes is what is above a revision, as of one moment.
+type changes struct {
+	revision int64 // the highest there is
+	entries  map[string]entry
+	catalog  *catalog.Snapshot // nil: no provider or route has changed
+}
+
+type entry struct {
+	revision int64
+	value    any
+}
+
+// read takes everything above a revision out of one snapshot of the database.
+func read(ctx context.Context, db *pgxpool.Pool, after int64) (changes, error) {
+	c := changes{entries: make(map[string]entry)}
+	tx, err := db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return changes{}, fmt.Errorf("read configuration: %w", store.Wrap(err))
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it only read
+	var catalogRevision int64
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(greatest((SELECT max(revision) FROM providers), (SELECT max(revision) FROM routes)), 0),
+		       coalesce(greatest((SELECT max(revision) FROM tenants), (SELECT max(revision) FROM api_keys),
+		                         (SELECT max(revision) FROM providers), (SELECT max(revision) FROM routes)), 0)`).
+		Scan(&catalogRevision, &c.revision)
+	if err != nil {
+		return changes{}, fmt.Errorf("read revisions: %w", store.Wrap(err))
+	}
+	for _, part := range []func(context.Context, pgx.Tx, int64) error{c.tenants, c.keys} {
+		if err := part(ctx, tx, after); err != nil {
+			return changes{}, store.Wrap(err)
+		}
+	}
+	if catalogRevision > after {
+		if err := c.readCatalog(ctx, tx, catalogRevision); err != nil {
+			return changes{}, store.Wrap(err)
+		}
+	}
+	return c, nil
+}
+
+func (c *changes) tenants(ctx context.Context, tx pgx.Tx, after int64) error {
+	rows, err := tx.Query(ctx, `SELECT id, name, status, content_mode, revision FROM tenants WHERE revision > $1`, after)
+	if err != nil {
+		return fmt.Errorf("read tenants: %w", err)
+	}
+	tenants, err := pgx.CollectRows(rows, pgx.RowToStructByPos[tenant.Tenant])
+	if err != nil {
+		return fmt.Errorf("read tenants: %w", err)
+	}
+	for _, t := range tenants {
+		c.entries[bus.PrefixTenant+t.ID] = entry{t.Revision, t}
+	}
+	return nil
+}
+
+func (c *changes) keys(ctx context.Context, tx pgx.Tx, after int64) error {
+	rows, err := tx.Query(ctx, `
+		SELECT hash, id, tenant_id, name, scopes, models, expires_at, revoked_at IS NOT NULL, revision
+		FROM api_keys WHERE revision > $1`, after)
+	if err != nil {
+		return fmt.Errorf("read keys: %w", err)
+	}
+	for rows.Next() {
+		var (
+			k    tenant.Key
+			hash []byte
+		)
+		err := rows.Scan(&hash, &k.ID, &k.TenantID, &k.Name, &k.Scopes, &k.Models, &k.ExpiresAt, &k.Revoked, &k.Revision)
+		if err != nil {
+			rows.Close()
+			return fmt.Errorf("read keys: %w", err)
+		}
+		c.entries[bus.PrefixKey+hex.EncodeToString(hash)] = entry{k.Revision, k}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read keys: %w", err)
+	}
+	return nil
+}
+
+func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) error {
+	s := &catalog.Snapshot{Revision: revision, Providers: []catalog.Provider{}, Routes: []catalog.Route{}}
+	rows, err := tx.Query(ctx, `SELECT name, kind, base_url, secret, secret_iv, secret_key_version FROM providers ORDER BY name`)
+	if err != nil {
+		return fmt.Errorf("read providers: %w", err)
+	}
+	var (
+		p       catalog.Provider
+		sealed  []byte
+		iv      []byte
+		version *int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&p.Name, &p.Kind, &p.BaseURL, &sealed, &iv, &version}, func() error {
+		p.Secret = nil
+		if version != nil {
+			p.Secret = &catalog.Secret{Ciphertext: sealed, IV: iv, KeyVersion: uint32(*version)} //nolint:gosec // written from a uint32 in range
+		}
+		s.Providers = append(s.Providers, p)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read providers: %w", err)
+	}
+	rows, err = tx.Query(ctx, `SELECT model, targets FROM routes ORDER BY model`)
+	if err != nil {
+		return fmt.Errorf("read routes: %w", err)
+	}
+	if s.Routes, err = pgx.CollectRows(rows, pgx.RowToStructByPos[catalog.Route]); err != nil {
+		return fmt.Errorf("read routes: %w", err)
+	}
+	c.catalog = s
+	return nil
+}

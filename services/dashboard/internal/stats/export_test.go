@@ -1,0 +1,28 @@
+package stats
+
+import (
+	"time"
+
+	"loom.internal/services/dashboard/internal/query"
+)
+
+// Segment is segment, for tests.
+type Segment struct {
+	Grain    string
+	From, To time.Time
+}
+
+// Segments is segments, for tests.
+func Segments(w query.Window, coarsest time.Duration) []Segment {
+	var all []Segment
+	for _, s := range segments(w, coarsest) {
+		all = append(all, Segment{s.grain, s.from, s.to})
+	}
+	return all
+}
+
+// StepOf is stepOf and floor, for tests.
+func StepOf(w query.Window) (step time.Duration, first time.Time) {
+	step = stepOf(w)
+	return step, floor(w.From, step)
+}

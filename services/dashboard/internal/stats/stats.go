@@ -1,0 +1,75 @@
+// Package stats sums up what requests cost and how long they took. It reads rollups
+// only, never the ledger or the traces, and is exact to the minute: a window is cut
+// into whole days, the whole hours around them and the minutes at its edges, and
+// each part is read at its own grain.
+package stats
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"loom.internal/services/dashboard/internal/query"
+)
+
+// Reader reads rollups through a pool of the role loom_dashboard.
+type Reader struct{ db *pgxpool.Pool }
+
+// NewReader takes the pool.
+func NewReader(db *pgxpool.Pool) *Reader { return &Reader{db: db} }
+
+const (
+	hour = time.Hour
+	day  = 24 * time.Hour
+)
+
+// segment is a part of a window and the grain of the rollups that make it up.
+type segment struct {
+	grain    string
+	from, to time.Time
+}
+
+// segments cuts a window of whole minutes into rollups no coarser than coarsest.
+func segments(w query.Window, coarsest time.Duration) []segment {
+	var all []segment
+	add := func(grain string, from, to time.Time) {
+		if from.Before(to) {
+			all = append(all, segment{grain, from, to})
+		}
+	}
+	// around calls inner on the whole units within [from, to) and edge on what is left.
+	around := func(unit time.Duration, from, to time.Time, edge, inner func(from, to time.Time)) {
+		first, last := from.Truncate(unit), to.Truncate(unit)
+		if first.Before(from) {
+			first = first.Add(unit)
+		}
+		if coarsest < unit || !first.Before(last) {
+			edge(from, to)
+			return
+		}
+		edge(from, first)
+		inner(first, last)
+		edge(last, to)
+	}
+	minutes := func(from, to time.Time) { add("minute", from, to) }
+	hours := func(from, to time.Time) { add("hour", from, to) }
+	days := func(from, to time.Time) { add("day", from, to) }
+	around(hour, w.From, w.To, minutes, func(from, to time.Time) { around(day, from, to, hours, days) })
+	return all
+}
+
+// args are the parameters every statement here takes: the tenant, the segments and
+// the filter.
+func args(tenantID string, parts []segment, f query.Filter) pgx.NamedArgs {
+	grains := make([]string, len(parts))
+	froms, tos := make([]time.Time, len(parts)), make([]time.Time, len(parts))
+	for i, s := range parts {
+		grains[i], froms[i], tos[i] = s.grain, s.from, s.to
+	}
+	return pgx.NamedArgs{
+		"tenant": tenantID, "grains": grains, "froms": froms, "tos": tos,
+		"models": f.Models, "providers": f.Providers, "keys": f.Keys, "outcomes": f.Outcomes,
+		"errors": query.Errors(),
+	}
+}

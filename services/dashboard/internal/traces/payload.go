@@ -1,0 +1,135 @@
+package traces
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/store"
+)
+
+// Why a payload is not shown.
+var (
+	ErrNotRecorded = errors.New("no body of this trace was recorded")
+	ErrUnreadable  = errors.New("a body of this trace cannot be decrypted: it was changed, or its key is not at hand")
+)
+
+// Viewer is who asks for a payload, for the access log.
+type Viewer struct {
+	Actor     string
+	Session   string // short form of the session's hash; empty without one
+	RequestID string
+}
+
+// Payload is the bodies of a trace in clear; one that was not captured is nil.
+type Payload struct {
+	Request  *Body `json:"request"`
+	Response *Body `json:"response"`
+}
+
+// Body is Text when it is UTF-8, else Base64.
+type Body struct {
+	Text      *string `json:"text,omitempty"`
+	Base64    *string `json:"base64,omitempty"`
+	Truncated bool    `json:"truncated"`
+	Length    int     `json:"length"` // bytes
+}
+
+type sealedBody struct {
+	ciphertext, iv, digest []byte
+	codec                  *int16
+	length                 *int64
+	truncated              bool
+}
+
+// Payload decrypts the bodies of a trace. That v sees them is in the access log, and
+// committed, before the first is opened: no row, no plaintext. It fails with
+// store.ErrNotFound, ErrNotRecorded or ErrUnreadable; then nothing is in clear.
+func (r *Reader) Payload(ctx context.Context, tenantID string, id uuid.UUID, v Viewer) (Payload, error) {
+	var (
+		suite             *int16
+		version           *int32
+		request, response sealedBody
+	)
+	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			SELECT b.encryption_suite, b.encryption_key_version,
+			       b.request_body, b.request_iv, b.request_sha256, b.request_codec, b.request_length, coalesce(b.request_truncated, false),
+			       b.response_body, b.response_iv, b.response_sha256, b.response_codec, b.response_length, coalesce(b.response_truncated, false)
+			FROM traces t
+			LEFT JOIN trace_bodies b ON b.tenant_id = t.tenant_id AND b.started_at = t.started_at AND b.trace_id = t.trace_id
+			WHERE t.tenant_id = $1 AND t.trace_id = $2
+			LIMIT 1`, tenantID, id).Scan(&suite, &version,
+			&request.ciphertext, &request.iv, &request.digest, &request.codec, &request.length, &request.truncated,
+			&response.ciphertext, &response.iv, &response.digest, &response.codec, &response.length, &response.truncated)
+		if err != nil {
+			return fmt.Errorf("payload of trace %s: %w", id, err)
+		}
+		if request.ciphertext == nil && response.ciphertext == nil {
+			return ErrNotRecorded
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO access_log (tenant_id, actor, action, trace_id, detail)
+			VALUES ($1, $2, 'trace.decrypt', $3, jsonb_build_object('fields', $4::text[], 'session', $5::text, 'request_id', $6::text))`,
+			tenantID, v.Actor, id, fields(request, response), v.Session, v.RequestID)
+		if err != nil {
+			return fmt.Errorf("log access to trace %s: %w", id, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return Payload{}, err
+	}
+	open := func(field envelope.Field, b sealedBody) (*Body, error) {
+		return r.open(envelope.Ref{TenantID: tenantID, TraceID: id.String(), Field: field}, b, suite, version)
+	}
+	var p Payload
+	if p.Request, err = open(envelope.FieldRequest, request); err != nil {
+		return Payload{}, err
+	}
+	if p.Response, err = open(envelope.FieldResponse, response); err != nil {
+		return Payload{}, err
+	}
+	return p, nil
+}
+
+func fields(request, response sealedBody) []string {
+	var names []string
+	if request.ciphertext != nil {
+		names = append(names, string(envelope.FieldRequest))
+	}
+	if response.ciphertext != nil {
+		names = append(names, string(envelope.FieldResponse))
+	}
+	return names
+}
+
+func (r *Reader) open(ref envelope.Ref, b sealedBody, suite *int16, version *int32) (*Body, error) {
+	if b.ciphertext == nil {
+		return nil, nil
+	}
+	if suite == nil || version == nil || b.codec == nil || b.length == nil || len(b.digest) != 32 ||
+		*suite < 0 || *suite > 255 || *b.codec < 0 || *b.codec > 255 || *version < 0 {
+		return nil, fmt.Errorf("%w: its row is not whole", ErrUnreadable)
+	}
+	plain, err := r.ring.Open(ref, envelope.Sealed{
+		Ciphertext: b.ciphertext, IV: b.iv, SHA256: [32]byte(b.digest),
+		Suite: uint8(*suite), Codec: uint8(*b.codec), KeyVersion: uint32(*version), PlainLen: *b.length,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, ref.Field, err)
+	}
+	body := &Body{Truncated: b.truncated, Length: len(plain)}
+	if utf8.Valid(plain) {
+		body.Text = new(string(plain))
+	} else {
+		body.Base64 = new(base64.StdEncoding.EncodeToString(plain))
+	}
+	return body, nil
+}
