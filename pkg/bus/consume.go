@@ -41,7 +41,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, durable string, log *s
 		})
 		if err == nil {
 			err = drain(ctx, msgs, log, handle)
-			msgs.Stop()
+			giveBack(msgs)
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end of ctx is how consuming ends well
@@ -63,6 +63,19 @@ func drain(ctx context.Context, msgs jetstream.MessagesContext, log *slog.Logger
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// giveBack returns what was fetched and not handled to the broker, so that whoever
+// consumes next gets it at once and not only after ackWait.
+func giveBack(msgs jetstream.MessagesContext) {
+	msgs.Drain()
+	for {
+		msg, err := msgs.Next()
+		if err != nil {
+			return
+		}
+		_ = msg.Nak() // a failure only means a later redelivery
 	}
 }
 
@@ -128,6 +141,9 @@ func settle(ctx context.Context, batch []jetstream.Msg, log *slog.Logger, handle
 			select {
 			case <-ctx.Done():
 				pause.Stop()
+				for _, msg := range batch {
+					_ = msg.Nak()
+				}
 				return errors.Join(context.Cause(ctx), err)
 			case <-alive.C:
 				keepAlive(batch)

@@ -40,6 +40,7 @@ type settings struct {
 	Limits   limits
 	APIKey   config.Secret `split_words:"true" required:"true" desc:"the provider's key"`
 	Database config.Secret `envconfig:"LOOM_DATABASE_URL"`
+	Master   config.Secret `envconfig:"MASTER_KEY" global:"true"`
 	invalid  error
 }
 
@@ -195,7 +196,8 @@ func TestReference(t *testing.T) {
 		"| `LOOM_TEST_LEVEL` | level |  |  |  |\n" +
 		"| `LOOM_TEST_LIMITS_MAX_BODY` | int64 | `1024` |  | largest body, in bytes |\n" +
 		"| `LOOM_TEST_API_KEY` or `LOOM_TEST_API_KEY_FILE` | secret |  | yes | the provider's key |\n" +
-		"| `LOOM_DATABASE_URL` or `LOOM_DATABASE_URL_FILE` | secret |  |  |  |\n"
+		"| `LOOM_DATABASE_URL` or `LOOM_DATABASE_URL_FILE` | secret |  |  |  |\n" +
+		"| `MASTER_KEY` or `MASTER_KEY_FILE` | secret |  |  |  |\n"
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Errorf("table (-want +got):\n%s", d)
 	}

@@ -29,7 +29,7 @@ func variables(prefix string, cfg any) ([]variable, error) {
 	var vars []variable
 	collect := func(key, alt string, tags reflect.StructTag, field reflect.Value) string {
 		vars = append(vars, variable{
-			name: displayName(prefix, key, alt), key: key, alt: alt, field: field,
+			name: displayName(prefix, key, alt, tags), key: key, alt: alt, field: field,
 			def: tags.Get("default"), desc: tags.Get("desc"), required: tags.Get("required") == "true",
 		})
 		return ""
@@ -46,10 +46,11 @@ func variables(prefix string, cfg any) ([]variable, error) {
 }
 
 // displayName prefers a full name given in the envconfig tag, which several
-// services share (LOOM_DATABASE_URL), to that name behind the prefix.
-func displayName(prefix, key, alt string) string {
+// services share (LOOM_DATABASE_URL, or any name with the tag global:"true"), to
+// that name behind the prefix.
+func displayName(prefix, key, alt string, tags reflect.StructTag) string {
 	family, _, _ := strings.Cut(strings.ToUpper(prefix), "_")
-	if alt != "" && strings.HasPrefix(alt, family+"_") {
+	if alt != "" && (strings.HasPrefix(alt, family+"_") || tags.Get("global") == "true") {
 		return alt
 	}
 	return key

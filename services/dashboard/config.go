@@ -21,7 +21,7 @@ type Config struct {
 	NATSURL          string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
 	DatabaseURL      config.Secret `split_words:"true" desc:"Postgres, as the role loom_dashboard."`
 	AdminDatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_admin."`
-	MasterKey        config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" desc:"32 random bytes as hex or base64; the same as the gateways'."`
+	MasterKey        config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64; the same as the gateways'."`
 	GatewayURL       string        `split_words:"true" default:"http://127.0.0.1:8080" desc:"Where applications reach the gateway; the UI shows it."`
 	BasePath         string        `split_words:"true" desc:"What all paths start with, such as /loom; empty for none."`
 	SecureCookies    bool          `split_words:"true" desc:"Mark session cookies Secure always; without it, where the request came over https or a private proxy says so."`

@@ -1,0 +1,53 @@
+// Loom is the operator's one binary: everything in one process (loom up), one
+// service, or a command against a running Loom.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills at once
+	err := newRoot().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "loom: %v\n", err)
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		fmt.Fprintf(os.Stderr, "\nSee `%s --help`.\n", usage.command)
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitError)
+}
+
+func newRoot() *cobra.Command {
+	root := group(&cobra.Command{
+		Use:           "loom",
+		Short:         "AI gateway and trace recorder",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
+	root.AddCommand(
+		newUp(),
+		newApply(), newTenant(), newKey(),
+		newGateway(), newRecorder(), newAnalytics(), newDashboard(),
+		newMigrate(), newConfig(), newVersion(),
+	)
+	return root
+}
