@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	neturl "net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 const (
 	StreamTrace       = "LOOM_TRACE"
 	BucketConfig      = "LOOM_CONFIG"
+	BucketWatermark   = "LOOM_WATERMARK"
 	LivePrefix        = "loom.live.v1." // + tenant and kind: headers of every event stored
 	ConsumerRecorder  = "recorder"
 	ConsumerAnalytics = "analytics"
@@ -33,10 +35,17 @@ const (
 	PrefixTenant = "tenant." // + tenant id: tenant.Tenant
 )
 
+// WatermarkKey is the key of BucketWatermark under which recorders put, in decimal, the
+// highest sequence number of a producer's epoch below which Postgres lacks none.
+func WatermarkKey(producerID string, epoch int64) string {
+	return producerID + "." + strconv.FormatInt(epoch, 10)
+}
+
 const (
 	ackWait       = 30 * time.Second
 	maxAckPending = 4000
 	dedupeWindow  = 5 * time.Minute
+	watermarkAge  = 30 * 24 * time.Hour // a gateway gone for longer sends again what it kept
 )
 
 // Connect dials NATS. It does not fail while the server is away: it goes on trying,
@@ -147,15 +156,14 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 			return fmt.Errorf("consumer %s: %w", durable, err)
 		}
 	}
-	_, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:      BucketConfig,
-		Description: "What gateways work by: catalogue, keys, tenants",
-		History:     1,
-		Storage:     jetstream.FileStorage,
-		Replicas:    l.Replicas,
-	})
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", BucketConfig, err)
+	for _, bucket := range []jetstream.KeyValueConfig{
+		{Bucket: BucketConfig, Description: "What gateways work by: catalogue, keys, tenants"},
+		{Bucket: BucketWatermark, Description: "How far each gateway's events have come", TTL: watermarkAge},
+	} {
+		bucket.History, bucket.Storage, bucket.Replicas = 1, jetstream.FileStorage, l.Replicas
+		if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
+			return fmt.Errorf("bucket %s: %w", bucket.Bucket, err)
+		}
 	}
 	return nil
 }

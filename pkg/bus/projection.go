@@ -117,6 +117,9 @@ func died(msg jetstream.Msg, why error) event.Dead {
 		Data:    msg.Data(),
 		Reason:  text(why.Error(), maxReason),
 	}
+	if place, ok := event.ParsePlace(msg.Headers().Get(event.HeaderProducer), msg.Headers().Get(event.HeaderSeq)); ok {
+		d.Place = place
+	}
 	if meta, err := msg.Metadata(); err == nil {
 		d.StreamSeq = int64(meta.Sequence.Stream) //nolint:gosec // the broker counts from 1, not to 2^63
 	}

@@ -8,4 +8,5 @@ type Dead struct {
 	MsgID     string
 	Data      []byte
 	Reason    string
+	Place     Place // where it stands in its producer's sequence, as its headers say; zero if they do not
 }

@@ -42,17 +42,19 @@ func Validate(e *TraceEvent) error {
 		{"region", e.GetRegion()},
 		{"end_user", e.GetEndUser()},
 		{"session_id", e.GetSessionId()},
-		{"producer.id", e.GetProducer().GetId()},
 	} {
 		v.text(f.name, f.text, MaxText)
 	}
 	if e.GetKeyId() == "" {
 		v.fault("key_id is empty")
 	}
-	if e.GetProducer().GetId() == "" || e.GetProducer().GetSeq() == 0 {
-		v.fault("producer without id or seq")
+	if !ValidProducer(e.GetProducer().GetId()) {
+		v.fault("producer.id %q", e.GetProducer().GetId())
 	}
-	if e.GetProducer().GetSeq() > math.MaxInt64 || e.GetProducer().GetEpoch() > math.MaxInt64 {
+	if e.GetProducer().GetSeq() == 0 {
+		v.fault("producer without seq")
+	}
+	if e.GetProducer().GetSeq() >= math.MaxInt64 || e.GetProducer().GetEpoch() > math.MaxInt64 {
 		v.fault("producer seq or epoch over 2^63")
 	}
 	if e.GetOutcome().Kind() == "" {

@@ -18,6 +18,7 @@ import (
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/recorder/internal/traces"
+	"loom.internal/services/recorder/internal/watermark"
 )
 
 // Deps are what the recorder works with; who opened them closes them.
@@ -34,6 +35,7 @@ type Service struct {
 	d          Deps
 	js         jetstream.JetStream
 	projection bus.Projection
+	board      *watermark.Board
 }
 
 // New wires the service; it does no I/O.
@@ -48,9 +50,12 @@ func New(_ Config, d Deps) (*Service, error) {
 	}
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
-	return &Service{d: d, js: js, projection: bus.Projection{
+	writer := traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}
+	board := watermark.New(js, d.Log, writer.Recorded)
+	writer.Marked = board.Mark
+	return &Service{d: d, js: js, board: board, projection: bus.Projection{
 		Durable: bus.ConsumerRecorder,
-		Store:   traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}.Write,
+		Store:   writer.Write,
 		Check:   check,
 		BadData: store.IsData,
 		Metrics: metrics,
@@ -69,6 +74,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
+	g.Go(func() error { s.board.Run(ctx); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error {
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{

@@ -173,10 +173,13 @@ func TestPoisonIsSetAside(t *testing.T) {
 		{"different keys", func() {
 			publish(testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.ResponseBody.KeyVersion = 2 }))
 		}},
-		// The event is sound; only Postgres sees that its JSON is not UTF-8.
-		{"22021", func() {
-			publish(testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.UsageRaw = []byte("{\"x\":\"\xff\"}") }))
+		// The event is sound; only Postgres refuses it.
+		{"23514", func() {
+			publish(testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.ModelRequested = "refused" }))
 		}},
+	}
+	if _, err := r.Pool("").Exec(t.Context(), `ALTER TABLE traces ADD CHECK (model_requested <> 'refused')`); err != nil {
+		t.Fatal(err)
 	}
 	good()
 	for _, p := range poison {

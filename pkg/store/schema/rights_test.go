@@ -79,6 +79,8 @@ loom_admin admin_keys riud
 loom_admin api_keys riud
 loom_admin dead_events rd
 loom_admin prices riud
+loom_admin producer_gaps r
+loom_admin producers r
 loom_admin providers riud
 loom_admin routes riud
 loom_admin sessions riud
@@ -96,6 +98,7 @@ loom_dashboard trace_bodies r
 loom_dashboard traces r
 loom_dashboard usage_facts r
 loom_recorder dead_events i
+loom_recorder producers riu
 loom_recorder trace_bodies i
 loom_recorder traces i`)
 	db := testkit.Postgres(t).Pool("")

@@ -19,6 +19,9 @@ import (
 type Writer struct {
 	DB       *pgxpool.Pool
 	Consumer string // named in dead_events
+
+	// Marked, if set, hears how far producers have come, after the commit.
+	Marked func(Watermarks)
 }
 
 // Write commits events and dead in one transaction and one round trip, and says how
@@ -37,14 +40,19 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 			return nil
 		})
 	}
-	if bodies := slices.DeleteFunc(events, hasNoBody); len(bodies) > 0 {
+	if bodies := slices.DeleteFunc(slices.Clone(events), hasNoBody); len(bodies) > 0 {
 		batch.Queue(insertBodies, bodyRows.Args(bodies)...)
 	}
 	if len(dead) > 0 {
 		store.QueueDead(&batch, w.Consumer, dead)
 	}
+	marks := make(Watermarks)
+	queueProgress(&batch, events, dead, marks)
 	if err := w.DB.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, store.Wrap(err)
+	}
+	if w.Marked != nil {
+		w.Marked(marks)
 	}
 	return fresh, nil
 }

@@ -1,0 +1,56 @@
+package gateway_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"loom.internal/pkg/testkit"
+)
+
+// BenchmarkOverhead calls one upstream directly and through the gateway, over
+// loopback; the difference is what the gateway costs.
+func BenchmarkOverhead(b *testing.B) {
+	text := strings.Repeat("lorem ipsum ", 160) // 2 KB each way
+	answer := strings.Replace(whole, "hello", text, 1)
+	request := strings.Replace(asked, `"hi"`, `"`+text+`"`, 1)
+	up := testkit.Upstream(b, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	})
+	w := start(b, setup{upstream: up.URL})
+	for name, url := range map[string]string{"direct": up.URL, "gateway": w.url} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var took []time.Duration
+			for b.Loop() {
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url+"/chat/completions", strings.NewReader(request))
+				w.must(err)
+				req.Header.Set("Authorization", "Bearer "+w.key)
+				begin := time.Now()
+				resp, err := w.client.Do(req)
+				w.must(err)
+				if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != int64(len(answer)) {
+					b.Fatal(n, err)
+				}
+				_ = resp.Body.Close()
+				took = append(took, time.Since(begin))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
+	}
+	families, err := w.metrics.Gather()
+	w.must(err)
+	for _, f := range families {
+		if f.GetName() == "loom_gateway_overhead_seconds" {
+			h := f.GetMetric()[0].GetHistogram()
+			fmt.Printf("own time by the gateway's metric: mean %.0f µs over %d requests\n", 1e6*h.GetSampleSum()/float64(h.GetSampleCount()), h.GetSampleCount())
+		}
+	}
+}

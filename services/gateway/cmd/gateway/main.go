@@ -1,0 +1,59 @@
+// Command gateway runs Loom's gateway as a process of its own.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/config"
+	"loom.internal/pkg/httpserve"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/services/gateway"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills at once
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "gateway:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	var cfg gateway.Config
+	if err := config.Load(gateway.Prefix, &cfg); err != nil {
+		return err
+	}
+	log, err := telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return err
+	}
+	nc, err := bus.Connect(cfg.NATSURL, "loom-gateway", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	metrics, ready := telemetry.NewRegistry(), new(telemetry.Readiness)
+	service, err := gateway.New(cfg, gateway.Deps{Log: log, Metrics: metrics, Ready: ready, NATS: nc})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if cfg.OpsAddr != "" {
+		ln, err := httpserve.Listen(ctx, cfg.OpsAddr, gateway.Prefix+"_OPS_ADDR")
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return httpserve.Run(ctx, ln, gateway.Ops(metrics, ready), httpserve.Options{Log: log}) })
+	}
+	g.Go(func() error { return service.Run(ctx) })
+	return g.Wait()
+}

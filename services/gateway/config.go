@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"loom.internal/pkg/config"
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+)
+
+// Prefix of the variables that Config is loaded from.
+const Prefix = "LOOM_GATEWAY"
+
+// Config of the gateway. Sizes are in bytes.
+type Config struct {
+	Addr      string `default:"127.0.0.1:8080" desc:"Address the API is served on"`
+	OpsAddr   string `split_words:"true" desc:"Address of /metrics, /healthz and /readyz; empty turns it off"`
+	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+	LogFormat string `split_words:"true" default:"json" desc:"json or text"`
+
+	NATSURL   string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is"`
+	MasterKey config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64: seals bodies, opens provider secrets"`
+	Drain     time.Duration `default:"10s" desc:"How long open requests, and then queued traces, may take at the end"`
+	ID        string        `desc:"Name of this gateway among the producers of traces; the host name when empty"`
+
+	AllowPrivateUpstreams bool          `split_words:"true" desc:"Let providers be on loopback and private networks, and use plain http"`
+	ConnectTimeout        time.Duration `split_words:"true" default:"10s" desc:"To connect to a provider"`
+	HeaderTimeout         time.Duration `split_words:"true" default:"10m" desc:"For a provider to begin its answer"`
+	IdleTimeout           time.Duration `split_words:"true" default:"5m" desc:"For a provider to send the next bytes"`
+	WriteTimeout          time.Duration `split_words:"true" default:"1m" desc:"For a client to take what it was sent"`
+	BodyTimeout           time.Duration `split_words:"true" default:"2m" desc:"For a client to send its request"`
+	MaxBody               int64         `split_words:"true" default:"33554432" desc:"Of a request"`
+
+	CaptureLimit int           `split_words:"true" default:"393216" desc:"Of each body kept in a trace; what is longer is cut there"`
+	QueueEvents  int           `split_words:"true" default:"20000" desc:"Traces under way or waiting for the broker; beyond it requests get 503"`
+	QueueBytes   int64         `split_words:"true" default:"268435456" desc:"Memory of waiting traces; beyond it requests get 503"`
+	KeyCache     int           `split_words:"true" default:"10000" desc:"API keys kept in memory"`
+	NegativeTTL  time.Duration `split_words:"true" default:"5s" desc:"How long an unknown API key is refused without looking again"`
+}
+
+// maxCapture leaves room for two bodies and everything else within an event.
+const maxCapture = (event.MaxSize - 192<<10) / 2
+
+// Validate reports every fault, joined.
+func (c *Config) Validate() error {
+	var faults []error
+	check := func(ok bool, name, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(Prefix+"_"+name+": "+format, args...))
+		}
+	}
+	_, _, err := net.SplitHostPort(c.Addr)
+	check(err == nil, "ADDR", "want host:port, got %q", c.Addr)
+	if c.OpsAddr != "" {
+		_, _, err = net.SplitHostPort(c.OpsAddr)
+		check(err == nil, "OPS_ADDR", "want host:port or nothing, got %q", c.OpsAddr)
+	}
+	if _, err := envelope.ParseMasterKey(c.MasterKey.Reveal()); err != nil {
+		faults = append(faults, err)
+	}
+	check(c.NATSURL != "", "NATS_URL", "is empty")
+	check(c.ID == "" || event.ValidProducer(c.ID), "ID", "%q: use 1 to 64 of A-Z, a-z, 0-9, - and _", c.ID)
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"DRAIN", c.Drain},
+		{"CONNECT_TIMEOUT", c.ConnectTimeout},
+		{"HEADER_TIMEOUT", c.HeaderTimeout},
+		{"IDLE_TIMEOUT", c.IdleTimeout},
+		{"WRITE_TIMEOUT", c.WriteTimeout},
+		{"BODY_TIMEOUT", c.BodyTimeout},
+		{"NEGATIVE_TTL", c.NegativeTTL},
+	} {
+		check(d.d > 0, d.name, "must be over 0, got %s", d.d)
+	}
+	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
+	check(c.CaptureLimit >= 0 && c.CaptureLimit <= maxCapture, "CAPTURE_LIMIT", "must be 0 to %d, got %d", maxCapture, c.CaptureLimit)
+	check(c.QueueEvents >= 1, "QUEUE_EVENTS", "must be at least 1, got %d", c.QueueEvents)
+	check(c.QueueBytes >= event.MaxSize, "QUEUE_BYTES", "must be at least %d, got %d", event.MaxSize, c.QueueBytes)
+	check(c.KeyCache >= 1, "KEY_CACHE", "must be at least 1, got %d", c.KeyCache)
+	return errors.Join(faults...)
+}

@@ -1,0 +1,27 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+
+	"loom.internal/pkg/config"
+	"loom.internal/services/gateway"
+)
+
+func TestConfig(t *testing.T) {
+	t.Setenv("ENCRYPTION_MASTER_KEY", masterKey)
+	var cfg gateway.Config
+	if err := config.Load(gateway.Prefix, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Addr != "127.0.0.1:8080" || cfg.CaptureLimit != 384<<10 || cfg.MaxBody != 32<<20 {
+		t.Errorf("defaults: got %+v", cfg)
+	}
+	cfg.Addr, cfg.MasterKey, cfg.QueueEvents, cfg.CaptureLimit, cfg.Drain = "nowhere", "short", 0, 1<<20, 0
+	err := cfg.Validate()
+	for _, want := range []string{"LOOM_GATEWAY_ADDR", "ENCRYPTION_MASTER_KEY", "LOOM_GATEWAY_QUEUE_EVENTS", "LOOM_GATEWAY_CAPTURE_LIMIT", "LOOM_GATEWAY_DRAIN"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to name %s", err, want)
+		}
+	}
+}

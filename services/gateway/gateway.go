@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/httpserve"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/directory"
+	"loom.internal/services/gateway/internal/provider"
+	"loom.internal/services/gateway/internal/provider/demo"
+	"loom.internal/services/gateway/internal/provider/egress"
+	"loom.internal/services/gateway/internal/proxy"
+	"loom.internal/services/gateway/internal/publish"
+)
+
+// demoPace is the time between two words of the demo provider.
+const demoPace = 4 * time.Millisecond
+
+// conditions of readiness.
+const (
+	readyDirectory = "directory"
+	readyServing   = "serving"
+)
+
+// Deps are what the gateway uses and does not own.
+type Deps struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Ready   *telemetry.Readiness
+	NATS    *nats.Conn
+	// Listener serves the API, and is closed at the end; nil means one on Config.Addr.
+	Listener net.Listener
+}
+
+// Service is one gateway.
+type Service struct {
+	cfg       Config
+	deps      Deps
+	transport *http.Transport
+	directory *directory.Directory
+	publisher *publish.Publisher
+	proxy     *proxy.Proxy
+}
+
+// New wires a gateway. It starts nothing.
+func New(cfg Config, d Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	ring, err := envelope.SingleRing(cfg.MasterKey.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	pepper, err := ring.Pepper()
+	if err != nil {
+		return nil, err
+	}
+	hasher, err := tenant.NewHasher(pepper)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(d.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	s := &Service{cfg: cfg, deps: d}
+	s.transport = egress.NewTransport(egress.Options{
+		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: cfg.HeaderTimeout,
+	})
+	s.directory, err = directory.New(directory.Options{
+		NATS: d.NATS, Hasher: hasher, Log: d.Log, Metrics: directory.NewMetrics(d.Metrics),
+		Opener: provider.Opener{
+			Ring: ring, Egress: s.transport, Demo: &demo.Transport{Pace: demoPace}, AllowPrivate: cfg.AllowPrivateUpstreams,
+		},
+		CacheSize: cfg.KeyCache, NegativeTTL: cfg.NegativeTTL,
+		OnReady: func() { d.Ready.Set(readyDirectory, nil) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.publisher, err = publish.New(publish.Options{
+		JS: js, Log: d.Log, Metrics: d.Metrics, ID: producerID(cfg.ID), Epoch: uint64(time.Now().UnixMicro()),
+		Events: cfg.QueueEvents, Bytes: cfg.QueueBytes, Drain: cfg.Drain,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.proxy = proxy.New(proxy.Options{
+		Directory: s.directory, Recorder: s.publisher, Ring: ring, Log: d.Log, Metrics: d.Metrics,
+		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
+		IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
+	})
+	d.Ready.Set(readyDirectory, errors.New("keys and catalogue not read yet"))
+	return s, nil
+}
+
+// Run serves until ctx ends. It returns when the last request has, the traces have
+// been published, and nothing it started is left. Keys and models stay known, and
+// traces are published, as long as requests go on.
+func (s *Service) Run(ctx context.Context) error {
+	ln := s.deps.Listener
+	if ln == nil {
+		var err error
+		if ln, err = httpserve.Listen(ctx, s.cfg.Addr, Prefix+"_ADDR"); err != nil {
+			return err
+		}
+	}
+	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
+	defer s.transport.CloseIdleConnections()
+
+	// What requests need outlives ctx: it stops when the last of them is over.
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.directory.Run(behind) })
+	g.Go(func() error { return s.publisher.Run(behind) })
+	g.Go(func() error {
+		defer stop()
+		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{
+			Drain: s.cfg.Drain, Log: s.deps.Log,
+			OnDrain: func() { s.deps.Ready.Set(readyServing, httpserve.ErrShutdown) },
+		})
+	})
+	return g.Wait()
+}
+
+// producerID is the configured name, else the host's as far as it can be a name.
+func producerID(id string) string {
+	if id != "" {
+		return id
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "gateway"
+	}
+	host = strings.ReplaceAll(host[:min(len(host), 64)], ".", "-")
+	if !event.ValidProducer(host) {
+		return "gateway"
+	}
+	return host
+}

@@ -1,0 +1,310 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/catalog"
+	"loom.internal/pkg/config"
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/telemetry"
+	"loom.internal/pkg/tenant"
+	"loom.internal/pkg/testkit"
+	"loom.internal/services/gateway"
+)
+
+const (
+	masterKey = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+	patience  = 10 * time.Second
+)
+
+// world is a gateway on a real port, with a broker of its own.
+type world struct {
+	tb      testing.TB
+	broker  *testkit.Broker
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	kv      jetstream.KeyValue
+	ring    *envelope.Ring
+	hasher  *tenant.Hasher
+	metrics *prometheus.Registry
+	ready   *telemetry.Readiness
+	url     string
+	key     string // of tenant acme, may do everything
+	stop    func() error
+	client  *http.Client
+	rev     int64
+}
+
+type setup struct {
+	upstream string // of provider "up"
+	kind     catalog.Kind
+	change   func(*gateway.Config)
+	noStart  bool
+}
+
+func start(tb testing.TB, s setup) *world {
+	tb.Helper()
+	w := &world{tb: tb, broker: testkit.NATS(tb), metrics: prometheus.NewRegistry(), ready: new(telemetry.Readiness)}
+	w.nc = w.broker.Conn(tb, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	var err error
+	w.js, err = jetstream.New(w.nc)
+	w.must(err)
+	w.must(bus.Ensure(tb.Context(), w.js, bus.DefaultLayout()))
+	w.kv, err = w.js.KeyValue(tb.Context(), bus.BucketConfig)
+	w.must(err)
+	w.ring, err = envelope.SingleRing(masterKey)
+	w.must(err)
+	pepper, err := w.ring.Pepper()
+	w.must(err)
+	w.hasher, err = tenant.NewHasher(pepper)
+	w.must(err)
+
+	w.put(bus.PrefixTenant+"acme", tenant.Tenant{ID: "acme", Status: tenant.Active, ContentMode: "full", Revision: w.next()})
+	w.key = w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes()})
+	kind := s.kind
+	if kind == "" {
+		kind = catalog.Compatible
+	}
+	providers := []catalog.Provider{{Name: "demo", Kind: catalog.Demo}}
+	routes := []catalog.Route{
+		{Model: "loom-demo", Targets: []catalog.Target{{Provider: "demo"}}},
+		{Model: "loom-demo-large", Targets: []catalog.Target{{Provider: "demo"}}},
+	}
+	if s.upstream != "" {
+		secret, err := catalog.SealSecret(w.ring, "up", s.upstream, "sk-upstream-secret")
+		w.must(err)
+		providers = append(providers, catalog.Provider{Name: "up", Kind: kind, BaseURL: s.upstream, Secret: secret})
+		routes = append(routes,
+			catalog.Route{Model: "gpt-*", Targets: []catalog.Target{{Provider: "up"}}},
+			catalog.Route{Model: "alias", Targets: []catalog.Target{{Provider: "up", Model: "gpt-real \"quoted\""}}})
+	}
+	w.put(bus.KeyCatalog, catalog.Snapshot{Revision: w.next(), Providers: providers, Routes: routes})
+	if !s.noStart {
+		w.start(s.change)
+	}
+	return w
+}
+
+func (w *world) start(change func(*gateway.Config)) {
+	w.tb.Helper()
+	cfg := gateway.Config{
+		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
+		Drain: 2 * time.Second, ID: "gw-test", AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
+		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
+		MaxBody: 32 << 20, CaptureLimit: 384 << 10, QueueEvents: 1000, QueueBytes: 64 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	w.must(err)
+	w.url = "http://" + ln.Addr().String()
+	nc, err := bus.Connect(w.broker.URL, "gateway-test", quiet(w.tb), nats.ReconnectWait(20*time.Millisecond))
+	w.must(err)
+	svc, err := gateway.New(cfg, gateway.Deps{Log: quiet(w.tb), Metrics: w.metrics, Ready: w.ready, NATS: nc, Listener: ln})
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Run(ctx) }()
+	stopped := false
+	w.stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		err := <-done
+		nc.Close()
+		return err
+	}
+	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	w.tb.Cleanup(func() {
+		w.client.CloseIdleConnections()
+		_ = w.stop()
+	})
+	w.eventually("ready", func() bool { return w.ready.Err() == nil })
+}
+
+// quiet logs to the test, or nowhere for a benchmark.
+func quiet(tb testing.TB) *slog.Logger {
+	tb.Helper()
+	if _, ok := tb.(*testing.B); ok {
+		return slog.New(slog.DiscardHandler)
+	}
+	return testkit.Log(tb)
+}
+
+func (w *world) must(err error) {
+	w.tb.Helper()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+func (w *world) next() int64 { w.rev++; return w.rev }
+
+func (w *world) put(name string, v any) {
+	w.tb.Helper()
+	w.must(bus.PutNewer(context.Background(), w.kv, name, w.rev, v))
+}
+
+// addKey makes an API key and returns its text.
+func (w *world) addKey(k tenant.Key) string {
+	w.tb.Helper()
+	text, err := tenant.NewKeyText(tenant.TenantPrefix)
+	w.must(err)
+	k.ID = text.ID()
+	k.Revision = w.next()
+	w.putKey(text.Reveal(), k)
+	return text.Reveal()
+}
+
+func (w *world) putKey(text string, k tenant.Key) {
+	w.tb.Helper()
+	parsed, err := tenant.ParseKeyText(text)
+	w.must(err)
+	hash := w.hasher.Hash(parsed)
+	k.ID = parsed.ID()
+	k.Revision = w.next()
+	w.put(bus.PrefixKey+hex.EncodeToString(hash[:]), k)
+}
+
+// eventually polls cond until it holds.
+func (w *world) eventually(what string, cond func() bool) {
+	w.tb.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			w.tb.Fatalf("not %s within %s", what, patience)
+		}
+	}
+}
+
+// request makes a request with the key of the world unless header has one of its own.
+func (w *world) request(ctx context.Context, method, path string, body []byte, header ...string) *http.Request {
+	w.tb.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, w.url+path, bytes.NewReader(body))
+	w.must(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+w.key)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Del(header[i])
+		if header[i+1] != "" {
+			req.Header.Set(header[i], header[i+1])
+		}
+	}
+	return req
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of reading the body
+}
+
+func (w *world) do(req *http.Request) answer {
+	w.tb.Helper()
+	resp, err := w.client.Do(req)
+	w.must(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(body), err}
+}
+
+func (w *world) chat(body string, header ...string) answer {
+	w.tb.Helper()
+	return w.do(w.request(w.tb.Context(), http.MethodPost, "/v1/chat/completions", []byte(body), header...))
+}
+
+// traces waits for n events in the stream and returns them all, by producer sequence.
+func (w *world) traces(n int) []*event.TraceEvent {
+	w.tb.Helper()
+	stream, err := w.js.Stream(context.Background(), bus.StreamTrace)
+	w.must(err)
+	var events []*event.TraceEvent
+	w.eventually("all traces published", func() bool {
+		info, err := stream.Info(context.Background())
+		w.must(err)
+		return info.State.Msgs >= uint64(n)
+	})
+	info, err := stream.Info(context.Background())
+	w.must(err)
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(context.Background(), seq)
+		w.must(err)
+		e, err := event.Decode(msg.Subject, msg.Data)
+		w.must(err)
+		if got := msg.Header.Get(jetstream.MsgIDHeader); got != e.GetTraceId() {
+			w.tb.Errorf("dedupe id: got %q, want the trace id %q", got, e.GetTraceId())
+		}
+		events = append(events, e)
+	}
+	if len(events) != n {
+		w.tb.Fatalf("got %d traces, want %d", len(events), n)
+	}
+	slices.SortFunc(events, func(a, b *event.TraceEvent) int {
+		return int(a.GetProducer().GetSeq()) - int(b.GetProducer().GetSeq())
+	})
+	return events
+}
+
+// trace waits for the only trace.
+func (w *world) trace() *event.TraceEvent {
+	w.tb.Helper()
+	return w.traces(1)[0]
+}
+
+// open decrypts a body of a trace.
+func (w *world) open(e *event.TraceEvent, field envelope.Field) string {
+	w.tb.Helper()
+	b := e.GetRequestBody()
+	if field == envelope.FieldResponse {
+		b = e.GetResponseBody()
+	}
+	if b == nil {
+		w.tb.Fatalf("trace has no %s body", field)
+	}
+	plain, err := w.ring.Open(envelope.Ref{TenantID: e.GetTenantId(), TraceID: e.GetTraceId(), Field: field}, envelope.Sealed{
+		Ciphertext: b.GetCiphertext(), IV: b.GetIv(), Suite: uint8(b.GetSuite()), Codec: uint8(b.GetCodec()),
+		KeyVersion: b.GetKeyVersion(), PlainLen: b.GetPlainLength(), SHA256: [32]byte(b.GetSha256()),
+	})
+	w.must(err)
+	return string(plain)
+}
+
+func contains(tb testing.TB, what, got, want string) {
+	tb.Helper()
+	if !strings.Contains(got, want) {
+		tb.Errorf("%s: got %q, want it to contain %q", what, got, want)
+	}
+}
+
+func equal[T comparable](tb testing.TB, what string, got, want T) {
+	tb.Helper()
+	if got != want {
+		tb.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}

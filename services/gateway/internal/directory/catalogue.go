@@ -1,0 +1,108 @@
+package directory
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"loom.internal/pkg/catalog"
+	"loom.internal/services/gateway/internal/provider"
+)
+
+// Catalogue is a snapshot made ready to route by. It is immutable.
+type Catalogue struct {
+	Revision  int64
+	table     *catalog.Table
+	providers map[string]upstream
+}
+
+type upstream struct {
+	kind     catalog.Kind
+	provider provider.Provider // nil when it could not be opened
+}
+
+// Target is where a model leads.
+type Target struct {
+	Route    string // the pattern that matched
+	Provider string // its name
+	Kind     catalog.Kind
+	Model    string            // the name the provider knows the model by
+	Upstream provider.Provider // nil when the provider could not be opened
+}
+
+// Targets are the places a model can be answered at, in order; nil when no route
+// leads there.
+func (c *Catalogue) Targets(model string) []Target {
+	route, ok := c.table.Match(model)
+	if !ok {
+		return nil
+	}
+	targets := make([]Target, 0, len(route.Targets))
+	for _, t := range route.Targets {
+		name := t.Model
+		if name == "" {
+			name = model
+		}
+		u := c.providers[t.Provider]
+		targets = append(targets, Target{Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider})
+	}
+	return targets
+}
+
+// Models lists the models with a route of their own, sorted.
+func (c *Catalogue) Models() []string { return c.table.Names() }
+
+// Owner is the name of the provider a model leads to first; empty for none.
+func (c *Catalogue) Owner(model string) string {
+	if targets := c.Targets(model); len(targets) > 0 {
+		return targets[0].Provider
+	}
+	return ""
+}
+
+// Catalogue is the latest good one; nil before the first.
+func (d *Directory) Catalogue() *Catalogue { return d.models.Load() }
+
+func (d *Directory) followCatalogue(ctx context.Context, snapshots jetstream.KeyWatcher) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, ok := <-snapshots.Updates():
+			switch {
+			case !ok:
+				return errWatchEnded
+			case entry == nil: // the bucket's state is known now, even if it is empty
+				d.ready.Do(func() {
+					if d.opt.OnReady != nil {
+						d.opt.OnReady()
+					}
+				})
+			case entry.Operation() == jetstream.KeyValuePut:
+				d.setCatalogue(ctx, entry.Value())
+			}
+		}
+	}
+}
+
+// setCatalogue puts a new snapshot in force. One that cannot be read changes nothing.
+func (d *Directory) setCatalogue(ctx context.Context, data []byte) {
+	log := d.opt.Log
+	s, err := catalog.Decode(data)
+	if err != nil {
+		log.LogAttrs(ctx, slog.LevelError, "catalogue refused, the one before stays in force", slog.Any("error", err))
+		return
+	}
+	c := &Catalogue{Revision: s.Revision, table: catalog.NewTable(s.Routes), providers: make(map[string]upstream, len(s.Providers))}
+	for _, p := range s.Providers {
+		opened, err := d.opt.Opener.Open(p)
+		if err != nil {
+			log.LogAttrs(ctx, slog.LevelError, "provider cannot be used, its models answer 503", slog.String("provider", p.Name), slog.Any("error", err))
+		}
+		c.providers[p.Name] = upstream{p.Kind, opened}
+	}
+	d.models.Store(c)
+	log.LogAttrs(ctx, slog.LevelInfo, "catalogue in force", slog.Int64("revision", s.Revision),
+		slog.Int("providers", len(s.Providers)), slog.Int("routes", len(s.Routes)))
+}

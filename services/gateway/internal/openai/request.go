@@ -1,0 +1,342 @@
+package openai
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxDepth    = 64  // nesting of a request body
+	maxModel    = 512 // bytes of a model's name
+	maxMetadata = 64  // members of metadata that are kept
+)
+
+// Request is what the gateway reads of a chat completion request. The body itself is
+// kept as it came: what is not named here is never decoded.
+type Request struct {
+	Model            string
+	Stream           bool
+	AsksUsage        bool     // stream_options.include_usage is true
+	Metadata         []Member // members with a string as value, in the body's order
+	User             string
+	SafetyIdentifier string
+
+	body          []byte
+	seen          []string // names of the members read
+	model         span
+	streamOptions span // of the whole value; empty when absent
+	optionsKind   jsontext.Kind
+	optionsEmpty  bool
+	includeUsage  span // of the value within stream_options; empty when absent
+	includeKind   jsontext.Kind
+}
+
+// Member is a name and its string in a JSON object.
+type Member struct{ Name, Value string }
+
+type span struct{ start, end int }
+
+func (s span) empty() bool { return s.end == 0 }
+
+type splice struct {
+	span
+	text string
+}
+
+// ParseRequest checks that body is one JSON object, nested at most 64 deep, and reads
+// what the gateway acts on. A member it acts on may stand there only once: two
+// readers could otherwise see two different requests. The Request keeps body.
+func ParseRequest(body []byte) (*Request, *Error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, Invalid("", "The request body is empty: send a JSON object.")
+	}
+	if tooDeep(body) {
+		return nil, Invalid("", fmt.Sprintf("The request body is nested more than %d levels deep.", maxDepth))
+	}
+	dec := newDecoder(body)
+	if dec.PeekKind() != '{' {
+		if _, err := dec.ReadValue(); err != nil {
+			return nil, malformed(err)
+		}
+		return nil, Invalid("", "The request body must be a JSON object.")
+	}
+	r := &Request{body: body}
+	var fault *Error
+	err := eachMember(dec, func(name string) error {
+		fault = r.member(dec, name)
+		if fault != nil {
+			return fault
+		}
+		return nil
+	})
+	if err == nil {
+		_, err = dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			err = nil
+		} else if err == nil {
+			return nil, Invalid("", "The request body must be one JSON object and nothing after it.")
+		}
+	}
+	switch {
+	case fault != nil:
+		return nil, fault
+	case err != nil:
+		return nil, malformed(err)
+	case r.model.empty():
+		return nil, Invalid("model", "You must provide a model parameter.")
+	}
+	return r, nil
+}
+
+// member reads the value of a top-level member.
+func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
+	switch name {
+	case "model", "stream", "stream_options", "metadata", "user", "safety_identifier":
+	default:
+		return skip(dec)
+	}
+	if slices.Contains(r.seen, name) {
+		return duplicate(name)
+	}
+	r.seen = append(r.seen, name)
+	kind := dec.PeekKind()
+	value, err := dec.ReadValue()
+	if err != nil {
+		return malformed(err)
+	}
+	at := span{int(dec.InputOffset()) - len(value), int(dec.InputOffset())}
+	switch name {
+	case "model":
+		r.model = at
+		r.Model = text(value)
+		if kind != '"' || r.Model == "" || len(r.Model) > maxModel || !utf8.ValidString(r.Model) || strings.IndexByte(r.Model, 0) >= 0 {
+			return Invalid("model", fmt.Sprintf("model must be a string of 1 to %d bytes of text.", maxModel))
+		}
+	case "stream":
+		r.Stream = kind == 't'
+	case "stream_options":
+		r.streamOptions, r.optionsKind = at, kind
+		if err := r.options(value, at.start); err != nil {
+			return err
+		}
+	case "metadata":
+		if kind == '{' {
+			r.Metadata = stringMembers(value)
+		}
+	case "user":
+		r.User = text(value)
+	case "safety_identifier":
+		r.SafetyIdentifier = text(value)
+	}
+	return nil
+}
+
+// options reads stream_options, whose value stands at offset base of the body.
+func (r *Request) options(value jsontext.Value, base int) *Error {
+	if r.optionsKind != '{' {
+		return nil
+	}
+	r.optionsEmpty = true
+	dec := newDecoder(value)
+	err := eachMember(dec, func(name string) error {
+		r.optionsEmpty = false
+		kind := dec.PeekKind()
+		v, err := dec.ReadValue()
+		if err != nil || name != "include_usage" {
+			return err
+		}
+		if !r.includeUsage.empty() {
+			return duplicate("stream_options.include_usage")
+		}
+		end := base + int(dec.InputOffset())
+		r.includeUsage, r.includeKind = span{end - len(v), end}, kind
+		r.AsksUsage = kind == 't'
+		return nil
+	})
+	if fault, ok := errors.AsType[*Error](err); ok {
+		return fault
+	}
+	if err != nil {
+		return malformed(err)
+	}
+	return nil
+}
+
+// Rewrite gives the body to send: for another model if model is not empty, and asking
+// for usage if askUsage is set. Every other byte stays; without a change it is the
+// body itself.
+func (r *Request) Rewrite(model string, askUsage bool) []byte {
+	var edits []splice
+	if model != "" && model != r.Model {
+		edits = append(edits, splice{r.model, string(appendText(nil, model))})
+	}
+	if askUsage {
+		if edit, ok := r.usageEdit(); ok {
+			edits = append(edits, edit)
+		}
+	}
+	return apply(r.body, edits)
+}
+
+// CanAskUsage reports whether Rewrite can make the request ask for usage where it
+// did not: it streams, and its stream_options are none or fit to be changed.
+func (r *Request) CanAskUsage() bool {
+	if !r.Stream || r.AsksUsage {
+		return false
+	}
+	_, ok := r.usageEdit()
+	return ok
+}
+
+func (r *Request) usageEdit() (splice, bool) {
+	const option = `"include_usage":true`
+	switch {
+	case r.streamOptions.empty():
+		open := bytes.IndexByte(r.body, '{') + 1
+		return splice{span{open, open}, `"stream_options":{` + option + `},`}, true
+	case r.optionsKind == 'n':
+		return splice{r.streamOptions, `{` + option + `}`}, true
+	case r.optionsKind != '{':
+		return splice{}, false // the provider is to refuse it
+	case r.includeUsage.empty():
+		inside := r.streamOptions.start + 1
+		comma := ","
+		if r.optionsEmpty {
+			comma = ""
+		}
+		return splice{span{inside, inside}, option + comma}, true
+	case r.includeKind == 'f' || r.includeKind == 'n':
+		return splice{r.includeUsage, "true"}, true
+	default:
+		return splice{}, false
+	}
+}
+
+func apply(body []byte, edits []splice) []byte {
+	if len(edits) == 0 {
+		return body
+	}
+	slices.SortFunc(edits, func(a, b splice) int { return a.start - b.start })
+	size := len(body)
+	for _, e := range edits {
+		size += len(e.text)
+	}
+	out, last := make([]byte, 0, size), 0
+	for _, e := range edits {
+		out = append(append(out, body[last:e.start]...), e.text...)
+		last = e.end
+	}
+	return append(out, body[last:]...)
+}
+
+// newDecoder reads JSON as providers do: names may repeat where the gateway does not
+// act on them, and strings are not judged.
+func newDecoder(data []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// eachMember walks the object that comes next; f must read the member's value.
+func eachMember(dec *jsontext.Decoder, f func(name string) error) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := f(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// stringMembers are the members of an object that are strings.
+func stringMembers(object jsontext.Value) []Member {
+	var members []Member
+	dec := newDecoder(object)
+	_ = eachMember(dec, func(name string) error { // the object has been read before
+		kind := dec.PeekKind()
+		value, err := dec.ReadValue()
+		if err == nil && kind == '"' && len(members) < maxMetadata {
+			members = append(members, Member{name, text(value)})
+		}
+		return err
+	})
+	return members
+}
+
+// text is the string that value holds; empty for any other kind of value.
+func text(value jsontext.Value) string {
+	if value.Kind() != '"' {
+		return ""
+	}
+	b, _ := jsontext.AppendUnquote(nil, value) // bytes that are not UTF-8 are replaced
+	return string(b)
+}
+
+func skip(dec *jsontext.Decoder) *Error {
+	if err := dec.SkipValue(); err != nil {
+		return malformed(err)
+	}
+	return nil
+}
+
+func malformed(err error) *Error {
+	message := "The request body is not valid JSON."
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		message = fmt.Sprintf("The request body is not valid JSON: error at byte %d.", syntax.ByteOffset)
+	}
+	return Invalid("", message)
+}
+
+func duplicate(name string) *Error {
+	return Invalid(name, fmt.Sprintf("The request body has '%s' more than once.", name))
+}
+
+// tooDeep reports whether objects and arrays nest beyond maxDepth. It looks past
+// strings and judges nothing else.
+func tooDeep(body []byte) bool {
+	depth := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '"':
+			i = stringEnd(body, i+1)
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// stringEnd is the index of the quote that ends the string whose text starts at i.
+func stringEnd(body []byte, i int) int {
+	for {
+		n := bytes.IndexByte(body[i:], '"')
+		if n < 0 {
+			return len(body)
+		}
+		end := i + n
+		slashes := 0
+		for slashes < n && body[end-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return end
+		}
+		i = end + 1
+	}
+}

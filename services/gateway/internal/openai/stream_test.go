@@ -1,0 +1,275 @@
+package openai_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"loom.internal/services/gateway/internal/openai"
+)
+
+type seen struct{ Name, Data, Raw string }
+
+func feed(t interface{ Fatal(...any) }, pieces [][]byte) (events []seen, rest string) {
+	var p openai.Events
+	for _, piece := range pieces {
+		err := p.Feed(piece, func(e openai.Event) error {
+			events = append(events, seen{e.Name, string(e.Data), string(e.Raw)})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return events, string(p.Rest())
+}
+
+func TestEventsReadsFields(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string][]seen{
+		"data: a\n\n":                       {{"", "a", ""}},
+		"data:a\r\n\r\n":                    {{"", "a", ""}},
+		"data:  a\r\r":                      {{"", " a", ""}},
+		"\ufeffdata: a\n\n":                 {{"", "a", ""}},
+		": c\nevent: e\nid: 1\ndata: a\n\n": {{"e", "a", ""}},
+		"data: a\ndata: b\ndata\n\n":        {{"", "a\nb\n", ""}},
+		": only\n\ndata: x\n\n":             {{"", "", ""}, {"", "x", ""}},
+		"data: lost":                        nil,
+		"dataa: x\nother\n\n":               {{"", "", ""}},
+	} {
+		got, _ := feed(t, [][]byte{[]byte(in)})
+		for i := range got {
+			got[i].Raw = ""
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", in, diff)
+		}
+	}
+}
+
+// Whatever pieces a stream comes in, the events are the same, and no byte is lost.
+func TestEventsOfAnySplit(t *testing.T) {
+	t.Parallel()
+	line := rapid.SampledFrom([]string{"data: {\"a\":1}", "data:é\u2028", "data", ": c", "event: error", "id: 7", "", "", "data: [DONE]", "x"})
+	end := rapid.SampledFrom([]string{"\n", "\r\n", "\r"})
+	rapid.Check(t, func(t *rapid.T) {
+		var stream bytes.Buffer
+		for range rapid.IntRange(0, 20).Draw(t, "lines") {
+			stream.WriteString(line.Draw(t, "line") + end.Draw(t, "end"))
+		}
+		whole := stream.Bytes()
+		want, wantRest := feed(t, [][]byte{whole})
+		var pieces [][]byte
+		for rest := whole; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
+			pieces, rest = append(pieces, bytes.Clone(rest[:n])), rest[n:]
+		}
+		got, gotRest := feed(t, pieces)
+		if joined := join(got) + gotRest; joined != string(whole) {
+			t.Fatalf("bytes: got %q, want %q", joined, whole)
+		}
+		if diff := cmp.Diff(content(want, wantRest), content(got, gotRest)); diff != "" {
+			t.Fatalf("%q in %q (-want +got):\n%s", whole, pieces, diff)
+		}
+	})
+}
+
+func join(events []seen) string {
+	var b strings.Builder
+	for _, e := range events {
+		b.WriteString(e.Raw)
+	}
+	return b.String()
+}
+
+// content is what the events say. Where a CRLF was cut in two, its LF belongs to the
+// bytes of the next event: that does not count.
+func content(events []seen, _ string) []seen {
+	var out []seen
+	for _, e := range events {
+		out = append(out, seen{Name: e.Name, Data: e.Data})
+	}
+	return out
+}
+
+func FuzzSSE(f *testing.F) {
+	f.Add([]byte("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n"), 3)
+	f.Add([]byte("event: error\r\ndata: {\"error\":{}}\r\n\r\n"), 1)
+	f.Add([]byte("data: {\"usage\":null,\"choices\":[]}\r\rdata: {\"choices\":[{\"index\":-1,\"delta\":{\"tool_calls\":[{\"index\":99,\"function\":{\"name\":\"n\",\"arguments\":\"{\"}}]}}]}\n\n"), 7)
+	f.Fuzz(func(t *testing.T, stream []byte, size int) {
+		size = max(1, size%64)
+		var p openai.Events
+		a := openai.NewAssembler(8 << 10)
+		var raw []byte
+		for rest := stream; len(rest) > 0; {
+			n := min(size, len(rest))
+			err := p.Feed(rest[:n], func(e openai.Event) error {
+				raw = append(raw, e.Raw...)
+				a.Event(e)
+				if hidden := openai.HideUsage(e); len(hidden) > len(e.Raw) {
+					t.Errorf("hiding usage made %q longer: %q", e.Raw, hidden)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		if got := append(raw, p.Rest()...); !bytes.Equal(got, stream) {
+			t.Errorf("bytes: got %q, want %q", got, stream)
+		}
+		if answer, _ := a.JSON(); !json.Valid(answer) || len(answer) > 12<<10 {
+			t.Errorf("answer of %d bytes is no JSON or too long: %q", len(answer), answer)
+		}
+	})
+}
+
+func assemble(limit int, chunks ...string) *openai.Assembler {
+	a := openai.NewAssembler(limit)
+	for _, c := range chunks {
+		a.Event(openai.Event{Data: []byte(c)})
+	}
+	return a
+}
+
+func TestAssembler(t *testing.T) {
+	t.Parallel()
+	one := func(delta string) string { return `{"choices":[{"index":0,"delta":` + delta + `}]}` }
+	for name, row := range map[string]struct {
+		chunks []string
+		want   string // within choices
+	}{
+		"two choices": {
+			[]string{`{"choices":[{"index":1,"delta":{"content":"B"}}]}`, `{"choices":[{"index":0,"delta":{"content":"A"},"finish_reason":"stop"}]}`, `{"choices":[{"index":1,"delta":{"content":"b"},"finish_reason":"length"}]}`},
+			`{"index":0,"message":{"role":"assistant","content":"A"},"finish_reason":"stop"},{"index":1,"message":{"role":"assistant","content":"Bb"},"finish_reason":"length"}`,
+		},
+		"refusal and reasoning": {
+			[]string{one(`{"role":"assistant","refusal":"no","reasoning":"be"}`), one(`{"reasoning_content":"cause","content":null}`)},
+			`{"index":0,"message":{"role":"assistant","content":null,"refusal":"no","reasoning_content":"because"},"finish_reason":null}`,
+		},
+		"tools": {
+			[]string{
+				one(`{"tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":""}}]}`),
+				one(`{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}`),
+				one(`{"tool_calls":[{"index":0,"id":"","function":{"name":"f","arguments":"}"}}]}`),
+				one(`{"tool_calls":[{"id":"b","function":{"arguments":"2"}}]}`),
+			},
+			`{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"function","function":{"name":"g","arguments":"2"}}]},"finish_reason":null}`,
+		},
+		"custom tool": {
+			[]string{one(`{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"f","input":"x"}}]}`), one(`{"tool_calls":[{"index":0,"custom":{"input":"y"}}]}`)},
+			`{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"custom","custom":{"name":"f","input":"xy"}}]},"finish_reason":null}`,
+		},
+		"function call": {
+			[]string{one(`{"function_call":{"name":"f","arguments":"{"}}`), one(`{"function_call":{"arguments":"}"}}`)},
+			`{"index":0,"message":{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},"finish_reason":null}`,
+		},
+		"odd kinds are passed over": {
+			[]string{`{"id":7,"choices":[{"index":"0","delta":{"content":["x"],"tool_calls":{}}}]}`, `{"choices":null}`, `{"choices":[{"index":0}]}`, one(`{"content":"ok"}`), `not json`},
+			`{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":null}`,
+		},
+		"index out of bounds": {[]string{`{"choices":[{"index":128,"delta":{"content":"x"}}]}`}, ``},
+		"logprobs": {
+			[]string{`{"choices":[{"index":0,"logprobs":{"content":[{"t":1}]}}]}`, `{"choices":[{"index":0,"logprobs":{"content":[{"t":2}],"refusal":null}}]}`},
+			`{"index":0,"message":{"role":"assistant","content":null},"logprobs":{"content":[{"t":1},{"t":2}],"refusal":[]},"finish_reason":null}`,
+		},
+	} {
+		got, _ := assemble(100000, row.chunks...).JSON()
+		if want := `{"id":"","object":"chat.completion","created":0,"model":"","choices":[` + row.want + `]}`; string(got) != want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, want)
+		}
+	}
+}
+
+func TestAssemblerKeepsWhatCameFirstAndBounds(t *testing.T) {
+	t.Parallel()
+	a := assemble(6000,
+		`{"id":"c","model":"m","created":5,"service_tier":"default","choices":[{"index":0,"delta":{"content":"a"}}]}`,
+		`{"id":"","model":"","created":0,"choices":[{"index":0,"content_filter_offsets":{}}]}`,
+		`{"choices":[],"usage":{ "total_tokens":1}}`, `{"choices":[],"usage":{ "total_tokens": 2}}`, `{"usage":null}`)
+	s := a.Summary()
+	if s.ID != "c" || s.Model != "m" || s.ServiceTier != "default" || string(s.Usage) != `{ "total_tokens": 2}` || s.Failed {
+		t.Errorf("summary: got %+v", s)
+	}
+	for range 100 {
+		a.Event(openai.Event{Data: []byte(`{"choices":[{"index":0,"delta":{"content":"` + strings.Repeat(`\u0001`, 100) + `"}}]}`)})
+	}
+	got, truncated := a.JSON()
+	if !truncated || len(got) > 6000 || !json.Valid(got) {
+		t.Errorf("%d bytes, truncated %v: %s", len(got), truncated, got)
+	}
+}
+
+func TestTokenIsWhatTheClientCanRead(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]bool{
+		`{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}`:              false,
+		`{"choices":[],"prompt_filter_results":[]}`:                                        false,
+		`{"choices":[{"index":0,"delta":{"content":"a"}}]}`:                                true,
+		`{"choices":[{"index":0,"delta":{"refusal":"a"}}]}`:                                true,
+		`{"choices":[{"index":0,"delta":{"reasoning_content":"a"}}]}`:                      true,
+		`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"x"}]}}]}`:          true,
+		`{"choices":[{"index":0,"delta":{"audio":{"data":"AA=="}}}]}`:                      true,
+		`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"obfuscation":"abcd"}`: false,
+	} {
+		if got := openai.NewAssembler(9999).Event(openai.Event{Data: []byte(data)}); got != want {
+			t.Errorf("%s: got %v, want %v", data, got, want)
+		}
+	}
+}
+
+func TestErrorBodies(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 9999) + "\xff\"\n"
+	for _, e := range []*openai.Error{
+		openai.InvalidKey(), openai.MissingScope("chat"), openai.ModelNotAllowed(long), openai.ModelNotFound(long), openai.Invalid("p", long),
+		openai.InvalidURL("POST", long), openai.MethodNotSupported(long), openai.TooLarge(1), openai.BodyTimeout(), openai.EncodedBody(long),
+		openai.UpstreamFailed(), openai.UpstreamNotJSON(502, []byte(long)), openai.UpstreamNotJSON(302, nil), openai.UpstreamTimeout(),
+		openai.ProviderAuth(), openai.Unavailable("x"), openai.Internal(),
+	} {
+		var body struct {
+			Error struct {
+				Message, Type *string
+				Param, Code   any
+			}
+		}
+		if err := json.Unmarshal(e.Body(), &body); err != nil || body.Error.Message == nil || body.Error.Type == nil {
+			t.Errorf("%s: %v", e.Body(), err)
+		}
+		if ev := e.Event(); !bytes.HasPrefix(ev, []byte(`data: {"error":{"message":`)) || bytes.Count(ev, []byte("\n")) != 2 {
+			t.Errorf("event: %q", ev)
+		}
+	}
+}
+
+func BenchmarkStream(b *testing.B) {
+	var stream []byte
+	for i := range 200 {
+		stream = fmt.Appendf(stream, `data: {"id":"chatcmpl-abc","object":"chat.completion.chunk","created":1767225600,"model":"gpt-4o-2024-08-06","service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":" word%d"},"logprobs":null,"finish_reason":null}],"usage":null}`+"\n\n", i)
+	}
+	for _, hide := range []bool{false, true} {
+		b.Run(fmt.Sprintf("hide=%v", hide), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(stream)))
+			for b.Loop() {
+				var p openai.Events
+				a := openai.NewAssembler(1 << 20)
+				_ = p.Feed(stream, func(e openai.Event) error {
+					a.Event(e)
+					if hide {
+						openai.HideUsage(e)
+					}
+					return nil
+				})
+				a.JSON()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/200, "ns/chunk")
+		})
+	}
+}

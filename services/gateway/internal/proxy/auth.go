@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+
+	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/openai"
+)
+
+// admit finds who sent the request and whether they may do this. The body is not
+// touched.
+func (p *Proxy) admit(r *http.Request, scope tenant.Scope) (*tenant.Principal, *openai.Error) {
+	text, ok := credentials(r.Header)
+	if !ok {
+		return nil, openai.InvalidKey()
+	}
+	who, err := p.opt.Directory.Authenticate(r.Context(), text)
+	switch {
+	case errors.Is(err, tenant.ErrUnauthorized):
+		return nil, openai.InvalidKey()
+	case err != nil:
+		p.opt.Log.LogAttrs(r.Context(), slog.LevelWarn, "key cannot be looked up", slog.Any("error", err))
+		return nil, openai.Unavailable("The gateway cannot verify API keys right now. Please try again.")
+	case !who.Key.Has(scope):
+		return nil, openai.MissingScope(string(scope))
+	}
+	return who, nil
+}
+
+// credentials are the API key of a request: of either header, or of both if they say
+// the same.
+func credentials(h http.Header) (key string, ok bool) {
+	if len(h["Authorization"]) > 1 || len(h["X-Api-Key"]) > 1 {
+		return "", false
+	}
+	bearer := ""
+	if a := h.Get("Authorization"); a != "" {
+		scheme, token, found := strings.Cut(a, " ")
+		if !found || !strings.EqualFold(scheme, "Bearer") {
+			return "", false
+		}
+		bearer = strings.TrimSpace(token)
+	}
+	plain := strings.TrimSpace(h.Get("X-Api-Key"))
+	switch {
+	case bearer == "":
+		return plain, plain != ""
+	case plain == "" || plain == bearer:
+		return bearer, true
+	default:
+		return "", false
+	}
+}
+
+// stack is where a panic came from: functions and lines, without their arguments.
+func stack() slog.Attr {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var lines []string
+	for {
+		f, more := frames.Next()
+		lines = append(lines, f.Function)
+		if !more {
+			return slog.Any("stack", lines)
+		}
+	}
+}

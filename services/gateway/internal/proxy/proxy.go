@@ -1,0 +1,148 @@
+// Package proxy is the path of one request: authenticate, read, route, call the
+// provider, relay the answer, and record the trace before its last byte is released.
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/directory"
+	"loom.internal/services/gateway/internal/openai"
+)
+
+// Headers of the gateway's own.
+const (
+	HeaderRequestID   = "X-Request-Id"
+	HeaderTraceID     = "X-Loom-Trace-Id"
+	HeaderSessionID   = "X-Loom-Session-Id"
+	HeaderContentMode = "X-Loom-Content-Mode"
+)
+
+// Recorder keeps traces. It is safe for concurrent use.
+type Recorder interface {
+	// Begin is called before a provider is, with what is known by then. After an
+	// error the request is refused; after nil, End follows.
+	Begin(ctx context.Context, e *event.TraceEvent) error
+	// End takes the whole event. When it returns nil the trace is safe, and the
+	// answer's last byte may go out.
+	End(ctx context.Context, e *event.TraceEvent) error
+}
+
+// Directory knows keys and models.
+type Directory interface {
+	Authenticate(ctx context.Context, key string) (*tenant.Principal, error)
+	Catalogue() *directory.Catalogue
+}
+
+// Options of New. Sizes are in bytes.
+type Options struct {
+	Directory    Directory
+	Recorder     Recorder
+	Ring         *envelope.Ring
+	Log          *slog.Logger
+	Metrics      prometheus.Registerer
+	MaxBody      int64         // of a request
+	BodyTimeout  time.Duration // for the whole request body to arrive
+	CaptureLimit int           // of each body in the trace
+	IdleTimeout  time.Duration // between two reads of an answer
+	WriteTimeout time.Duration // for a client to take what was sent
+}
+
+// Proxy serves the API. It is safe for concurrent use.
+type Proxy struct {
+	opt     Options
+	metrics *metrics
+}
+
+// New makes a proxy.
+func New(o Options) *Proxy {
+	return &Proxy{opt: o, metrics: newMetrics(o.Metrics)}
+}
+
+// Chat serves POST /v1/chat/completions.
+func (p *Proxy) Chat() http.Handler {
+	return p.Shield(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		p.metrics.inFlight.Inc()
+		defer p.metrics.inFlight.Dec()
+		who, fault := p.admit(r, tenant.ScopeChat)
+		if fault != nil {
+			p.refuse(w, fault)
+			return
+		}
+		x := &exchange{p: p, w: w, r: r, who: who, started: started}
+		if fault := x.prepare(); fault != nil {
+			p.refuse(w, fault)
+			return
+		}
+		x.run(r.Context())
+	}))
+}
+
+// refuse answers a request that made no trace.
+func (p *Proxy) refuse(w http.ResponseWriter, fault *openai.Error) {
+	p.metrics.request("refused", fault.Status)
+	fault.Write(w)
+}
+
+// Shield gives every answer a request id, and turns a panic into an answer of status
+// 500, or into a broken connection where the answer has begun: never into an answer
+// that looks whole.
+func (p *Proxy) Shield(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, id := r.Context(), requestID()
+		w.Header().Set(HeaderRequestID, id)
+		watched := &watchedWriter{ResponseWriter: w}
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(http.ErrAbortHandler)
+			}
+			// Without the value: it may hold a piece of a body.
+			p.opt.Log.LogAttrs(ctx, slog.LevelError, "panic while serving a request", slog.String("request_id", id), stack())
+			if watched.begun {
+				panic(http.ErrAbortHandler)
+			}
+			openai.Internal().Write(w)
+		}()
+		h.ServeHTTP(watched, r)
+	})
+}
+
+// watchedWriter remembers whether the answer has begun.
+type watchedWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *watchedWriter) WriteHeader(status int) {
+	w.begun = w.begun || status >= http.StatusOK
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *watchedWriter) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "req_" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/openai"
+)
+
+const endpointChat = "chat.completions"
+
+// ending is how an exchange came out.
+type ending struct {
+	outcome   event.Outcome
+	status    int    // sent to the client
+	class     string // of the error; empty for none
+	response  []byte // as captured, before it is cut and sealed; nil when there was none
+	truncated bool   // the response is not whole already
+	summary   openai.Summary
+	ttft      *time.Duration
+}
+
+// newTrace is what is known of an exchange before the provider is called.
+func (x *exchange) newTrace(id string) *event.TraceEvent {
+	e := &event.TraceEvent{
+		TraceId:        id,
+		TenantId:       x.who.Tenant.ID,
+		KeyId:          clean(x.who.Key.ID),
+		Endpoint:       endpointChat,
+		Route:          clean(x.target.Route),
+		ModelRequested: clean(x.req.Model),
+		ModelUpstream:  clean(x.target.Model),
+		Provider:       clean(x.target.Provider),
+		ProviderKind:   string(x.target.Kind),
+		Stream:         x.req.Stream,
+		StartedAtUs:    x.started.UnixMicro(),
+		RequestBytes:   int64(len(x.body)),
+		ContentMode:    contentMode(x.who.Tenant.ContentMode, x.r.Header.Get(HeaderContentMode)),
+	}
+	if e.GetContentMode() != event.ContentMode_CONTENT_MODE_NONE {
+		x.describe(e)
+	}
+	return e
+}
+
+// describe adds what the client said of the request.
+func (x *exchange) describe(e *event.TraceEvent) {
+	e.EndUser = clean(x.req.SafetyIdentifier)
+	if e.GetEndUser() == "" {
+		e.EndUser = clean(x.req.User)
+	}
+	e.SessionId = clean(x.r.Header.Get(HeaderSessionID))
+	for _, m := range x.req.Metadata {
+		if m.Name == "session_id" && e.GetSessionId() == "" {
+			e.SessionId = clean(m.Value)
+		}
+		name := cut(m.Name, event.MaxTagKey)
+		if name == "" || len(e.GetTags()) == event.MaxTags {
+			continue
+		}
+		if e.Tags == nil {
+			e.Tags = make(map[string]string)
+		}
+		e.Tags[name] = cut(m.Value, event.MaxTagValue)
+	}
+}
+
+// contentMode is the tenant's, lowered by the request's header: a header can keep
+// bodies out of the record, never into it. An unreadable mode keeps out the most.
+func contentMode(ofTenant, asked string) event.ContentMode {
+	mode, err := event.ParseContentMode(ofTenant)
+	if err != nil {
+		mode = event.ContentMode_CONTENT_MODE_NONE
+	}
+	if asked == "" {
+		return mode
+	}
+	lower, err := event.ParseContentMode(strings.ToLower(strings.TrimSpace(asked)))
+	if err != nil {
+		lower = event.ContentMode_CONTENT_MODE_NONE
+	}
+	return max(mode, lower) // the modes are numbered from full to none
+}
+
+// end completes the trace and gives it to the recorder. It reports whether the trace
+// is safe; only then may the answer's last byte go out.
+func (x *exchange) end(ctx context.Context, r ending) bool {
+	x.ended = true
+	e := x.trace
+	elapsed := time.Since(x.started)
+	e.Outcome, e.HttpStatus, e.ErrorClass = r.outcome, int32(r.status), r.class //nolint:gosec // a status has three digits
+	e.DurationUs = elapsed.Microseconds()
+	if r.ttft != nil {
+		us := r.ttft.Microseconds()
+		e.TtftUs = &us
+	}
+	s := r.summary
+	e.ModelAnswered, e.ServiceTier = clean(s.Model), clean(s.ServiceTier)
+	e.FinishReasons, e.ToolNames = cleanAll(s.FinishReasons), cleanAll(s.ToolNames)
+	e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE
+	if usable(s.Usage) {
+		e.UsageRaw, e.UsageSource = s.Usage, event.UsageSource_USAGE_SOURCE_PROVIDER
+	}
+	var sealErr error
+	if x.sealed != nil {
+		request := <-x.sealed
+		e.RequestBody, sealErr = request.body, request.err
+	}
+	if r.response != nil && e.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {
+		response := x.seal(envelope.FieldResponse, r.response, r.truncated)
+		e.ResponseBody, sealErr = response.body, errors.Join(sealErr, response.err)
+	}
+	if sealErr != nil {
+		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "body not sealed, so not recorded",
+			slog.String("trace_id", e.GetTraceId()), slog.Any("error", sealErr))
+	}
+	x.p.metrics.request(r.outcome.Kind(), r.status)
+	x.p.metrics.overhead.Observe((elapsed - x.waited).Seconds())
+	if r.ttft != nil {
+		x.p.metrics.ttft.Observe(r.ttft.Seconds())
+	}
+	// The record must not die with the client.
+	err := x.p.opt.Recorder.End(context.WithoutCancel(ctx), e)
+	if err != nil {
+		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "trace not recorded, the answer is withheld",
+			slog.String("trace_id", e.GetTraceId()), slog.Any("error", err))
+	}
+	return err == nil
+}
+
+// usable reports whether usage may go into the event as it is: a JSON object in valid
+// UTF-8, within the bound.
+func usable(usage []byte) bool {
+	v := jsontext.Value(usage)
+	return len(usage) > 0 && len(usage) <= event.MaxUsageRaw && v.Kind() == '{' && v.IsValid(jsontext.AllowDuplicateNames(true))
+}
+
+// sealAside seals the request while the provider works; nil when it is not kept.
+func (x *exchange) sealAside(body []byte) <-chan sealedBody {
+	if x.trace.GetContentMode() != event.ContentMode_CONTENT_MODE_FULL {
+		return nil
+	}
+	sealed := make(chan sealedBody, 1) // end takes it, always
+	go func() { sealed <- x.seal(envelope.FieldRequest, body, false) }()
+	return sealed
+}
+
+// sealedBody is a body for the trace, or why there is none.
+type sealedBody struct {
+	body *event.SealedBody
+	err  error
+}
+
+// seal cuts a body to the capture limit and encrypts it.
+func (x *exchange) seal(field envelope.Field, body []byte, truncated bool) sealedBody {
+	if limit := x.p.opt.CaptureLimit; len(body) > limit {
+		body, truncated = body[:limit], true
+	}
+	ref := envelope.Ref{TenantID: x.trace.GetTenantId(), TraceID: x.trace.GetTraceId(), Field: field}
+	s, err := x.p.opt.Ring.Seal(ref, body)
+	if err != nil {
+		return sealedBody{err: err}
+	}
+	return sealedBody{body: &event.SealedBody{
+		Ciphertext: s.Ciphertext, Iv: s.IV, Suite: uint32(s.Suite), KeyVersion: s.KeyVersion, Codec: uint32(s.Codec),
+		PlainLength: s.PlainLen, Sha256: s.SHA256[:], Truncated: truncated,
+	}}
+}
+
+// clean is s as a name or id of an event may be: valid UTF-8 without NUL, cut to the
+// bound.
+func clean(s string) string { return cut(s, event.MaxText) }
+
+func cut(s string, limit int) string {
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "")
+	}
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	for len(s) > limit {
+		_, size := utf8.DecodeLastRuneInString(s[:limit])
+		if r, _ := utf8.DecodeLastRuneInString(s[:limit]); r == utf8.RuneError && size == 1 {
+			limit--
+			continue
+		}
+		return strings.Clone(s[:limit])
+	}
+	return s
+}
+
+func cleanAll(list []string) []string {
+	out := slices.Clone(list[:min(len(list), event.MaxList)])
+	for i, s := range out {
+		out[i] = clean(s)
+	}
+	return out
+}

@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"time"
+)
+
+// upstreamBody is a provider's answer. A read that brings nothing for the idle timeout
+// ends the call; the time spent in reads is not the gateway's own.
+type upstreamBody struct {
+	x     *exchange
+	body  io.Reader
+	idle  time.Duration
+	timer *time.Timer
+	bytes int64
+}
+
+func newUpstreamBody(body io.Reader, x *exchange, cancel context.CancelCauseFunc) *upstreamBody {
+	idle := x.p.opt.IdleTimeout
+	return &upstreamBody{x: x, body: body, idle: idle, timer: time.AfterFunc(idle, func() { cancel(errIdle) })}
+}
+
+// Read implements [io.Reader].
+func (u *upstreamBody) Read(p []byte) (int, error) {
+	start := time.Now()
+	u.timer.Reset(u.idle)
+	n, err := u.body.Read(p)
+	u.timer.Stop() // the client's slowness is not the provider's
+	u.x.waited += time.Since(start)
+	u.bytes += int64(n)
+	return n, err
+}
+
+// hurry lets the provider take d more from now on, however its reads go.
+func (u *upstreamBody) hurry(d time.Duration) { u.idle = min(u.idle, d) }
+
+func (u *upstreamBody) stop() { u.timer.Stop() }
+
+// classOf names an error of a call from the error alone.
+func classOf(err error) string {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return classUnreachable
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return classUnreachable
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return classTimeout
+	}
+	return classFailed
+}
+
+// scrub takes the URL, which may hold what an operator keeps private, out of an error
+// that is logged.
+func scrub(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
