@@ -43,6 +43,39 @@ func Marshal(e *TraceEvent) ([]byte, error) {
 	return data, nil
 }
 
+// headroom is what MarshalUnplaced leaves of MaxSize for the place and the headers.
+const headroom = 8 << 10
+
+// MarshalUnplaced encodes an event that has no place in its producer's sequence yet;
+// WithPlace completes it. It is checked as if it had one.
+func MarshalUnplaced(e *TraceEvent) ([]byte, error) {
+	e.Producer = &Producer{Id: "unplaced", Seq: 1}
+	err := Validate(e)
+	e.Producer = nil
+	if err != nil {
+		return nil, err
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode trace event: %w", err)
+	}
+	if len(data) > MaxSize-headroom {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), MaxSize-headroom)
+	}
+	return data, nil
+}
+
+// WithPlace gives an encoded event its place. It appends to data: protobuf reads parts
+// of a message that follow one another as one.
+func WithPlace(data []byte, p Place) ([]byte, error) {
+	part := &TraceEvent{Producer: &Producer{Id: p.ProducerID, Epoch: uint64(p.Epoch), Seq: uint64(p.Seq)}} //nolint:gosec // neither is negative
+	data, err := proto.MarshalOptions{}.MarshalAppend(data, part)
+	if err != nil {
+		return nil, fmt.Errorf("encode place: %w", err)
+	}
+	return data, nil
+}
+
 // Decode reads an event that came on subject. It is strict: bounds hold, and the
 // tenant and the outcome of the event are those of the subject. Fields that a later
 // version added are ignored.

@@ -111,6 +111,36 @@ func TestMarshalDecodeRoundTrip(t *testing.T) {
 	}
 }
 
+func TestPlaceIsAddedLater(t *testing.T) {
+	t.Parallel()
+	e := full()
+	place := e.Place()
+	data, err := event.MarshalUnplaced(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = event.WithPlace(data, place); err != nil {
+		t.Fatal(err)
+	}
+	got, err := event.Decode(event.Subject(e), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(full(), got, protocmp.Transform()); diff != "" {
+		t.Errorf("in two parts (-want +got):\n%s", diff)
+	}
+	spoiled := full()
+	spoiled.TenantId = "No"
+	if _, err := event.MarshalUnplaced(spoiled); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("an invalid event: %v, want ErrInvalid", err)
+	}
+	spoiled = full()
+	spoiled.RequestBody.Ciphertext = make([]byte, event.MaxSize)
+	if _, err := event.MarshalUnplaced(spoiled); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("an event without room for its place: %v, want ErrInvalid", err)
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	const subject = "loom.trace.v1.acme.completed"

@@ -9,6 +9,8 @@ import (
 	"loom.internal/pkg/config"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/record"
+	"loom.internal/services/gateway/internal/spool"
 )
 
 // Prefix of the variables that Config is loaded from.
@@ -23,8 +25,7 @@ type Config struct {
 
 	NATSURL   string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is"`
 	MasterKey config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64: seals bodies, opens provider secrets"`
-	Drain     time.Duration `default:"10s" desc:"How long open requests, and then queued traces, may take at the end"`
-	ID        string        `desc:"Name of this gateway among the producers of traces; the host name when empty"`
+	Drain     time.Duration `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
 
 	AllowPrivateUpstreams bool          `split_words:"true" desc:"Let providers be on loopback and private networks, and use plain http"`
 	ConnectTimeout        time.Duration `split_words:"true" default:"10s" desc:"To connect to a provider"`
@@ -34,12 +35,20 @@ type Config struct {
 	BodyTimeout           time.Duration `split_words:"true" default:"2m" desc:"For a client to send its request"`
 	MaxBody               int64         `split_words:"true" default:"33554432" desc:"Of a request"`
 
-	CaptureLimit int           `split_words:"true" default:"393216" desc:"Of each body kept in a trace; what is longer is cut there"`
-	QueueEvents  int           `split_words:"true" default:"20000" desc:"Traces under way or waiting for the broker; beyond it requests get 503"`
-	QueueBytes   int64         `split_words:"true" default:"268435456" desc:"Memory of waiting traces; beyond it requests get 503"`
-	KeyCache     int           `split_words:"true" default:"10000" desc:"API keys kept in memory"`
-	NegativeTTL  time.Duration `split_words:"true" default:"5s" desc:"How long an unknown API key is refused without looking again"`
+	CaptureLimit int `split_words:"true" default:"393216" desc:"Of each body kept in a trace; what is longer is cut there"`
+
+	SpoolDir      string           `split_words:"true" default:"/var/lib/loom/spool" desc:"Directory that keeps traces until Postgres has them; one for each gateway, on a disk that survives it"`
+	SpoolMaxBytes int64            `split_words:"true" default:"2147483648" desc:"Of all traces in the spool; beyond it TRACE_POLICY decides"`
+	Durability    spool.Durability `default:"process" desc:"What a trace survives once its answer is out: process (the death of every process) or power (the loss of power, at a sync of the disk a group)"`
+	TracePolicy   record.Policy    `split_words:"true" default:"required" desc:"When a trace cannot be kept: required refuses the request with 503, best_effort serves and counts it"`
+	ResendAfter   time.Duration    `split_words:"true" default:"2m" desc:"Traces not confirmed by a recorder for so long are sent again"`
+
+	KeyCache    int           `split_words:"true" default:"10000" desc:"API keys kept in memory"`
+	NegativeTTL time.Duration `split_words:"true" default:"5s" desc:"How long an unknown API key is refused without looking again"`
 }
+
+// minSpool has room for a few of the largest traces.
+const minSpool = 16 << 20
 
 // maxCapture leaves room for two bodies and everything else within an event.
 const maxCapture = (event.MaxSize - 192<<10) / 2
@@ -62,7 +71,6 @@ func (c *Config) Validate() error {
 		faults = append(faults, err)
 	}
 	check(c.NATSURL != "", "NATS_URL", "is empty")
-	check(c.ID == "" || event.ValidProducer(c.ID), "ID", "%q: use 1 to 64 of A-Z, a-z, 0-9, - and _", c.ID)
 	for _, d := range []struct {
 		name string
 		d    time.Duration
@@ -74,13 +82,16 @@ func (c *Config) Validate() error {
 		{"WRITE_TIMEOUT", c.WriteTimeout},
 		{"BODY_TIMEOUT", c.BodyTimeout},
 		{"NEGATIVE_TTL", c.NegativeTTL},
+		{"RESEND_AFTER", c.ResendAfter},
 	} {
 		check(d.d > 0, d.name, "must be over 0, got %s", d.d)
 	}
 	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
 	check(c.CaptureLimit >= 0 && c.CaptureLimit <= maxCapture, "CAPTURE_LIMIT", "must be 0 to %d, got %d", maxCapture, c.CaptureLimit)
-	check(c.QueueEvents >= 1, "QUEUE_EVENTS", "must be at least 1, got %d", c.QueueEvents)
-	check(c.QueueBytes >= event.MaxSize, "QUEUE_BYTES", "must be at least %d, got %d", event.MaxSize, c.QueueBytes)
+	check(c.SpoolDir != "", "SPOOL_DIR", "is empty: name a directory that survives the process, one for each gateway")
+	check(c.SpoolMaxBytes >= minSpool, "SPOOL_MAX_BYTES", "must be at least %d, got %d", minSpool, c.SpoolMaxBytes)
+	check(c.Durability == spool.Process || c.Durability == spool.Power, "DURABILITY", "want %s or %s, got %q", spool.Process, spool.Power, c.Durability)
+	check(c.TracePolicy == record.Required || c.TracePolicy == record.BestEffort, "TRACE_POLICY", "want %s or %s, got %q", record.Required, record.BestEffort, c.TracePolicy)
 	check(c.KeyCache >= 1, "KEY_CACHE", "must be at least 1, got %d", c.KeyCache)
 	return errors.Join(faults...)
 }

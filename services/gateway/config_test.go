@@ -17,9 +17,13 @@ func TestConfig(t *testing.T) {
 	if cfg.Addr != "127.0.0.1:8080" || cfg.CaptureLimit != 384<<10 || cfg.MaxBody != 32<<20 {
 		t.Errorf("defaults: got %+v", cfg)
 	}
-	cfg.Addr, cfg.MasterKey, cfg.QueueEvents, cfg.CaptureLimit, cfg.Drain = "nowhere", "short", 0, 1<<20, 0
+	cfg.Addr, cfg.MasterKey, cfg.CaptureLimit, cfg.Drain = "nowhere", "short", 1<<20, 0
+	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = "", 1, "luck", "maybe", 0
 	err := cfg.Validate()
-	for _, want := range []string{"LOOM_GATEWAY_ADDR", "ENCRYPTION_MASTER_KEY", "LOOM_GATEWAY_QUEUE_EVENTS", "LOOM_GATEWAY_CAPTURE_LIMIT", "LOOM_GATEWAY_DRAIN"} {
+	for _, want := range []string{
+		"LOOM_GATEWAY_ADDR", "ENCRYPTION_MASTER_KEY", "LOOM_GATEWAY_CAPTURE_LIMIT", "LOOM_GATEWAY_DRAIN", "LOOM_GATEWAY_SPOOL_DIR",
+		"LOOM_GATEWAY_SPOOL_MAX_BYTES", "LOOM_GATEWAY_DURABILITY", "LOOM_GATEWAY_TRACE_POLICY", "LOOM_GATEWAY_RESEND_AFTER",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}

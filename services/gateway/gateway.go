@@ -3,21 +3,16 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/envelope"
-	"loom.internal/pkg/event"
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/pkg/tenant"
@@ -27,6 +22,7 @@ import (
 	"loom.internal/services/gateway/internal/provider/egress"
 	"loom.internal/services/gateway/internal/proxy"
 	"loom.internal/services/gateway/internal/publish"
+	"loom.internal/services/gateway/internal/record"
 )
 
 // demoPace is the time between two words of the demo provider.
@@ -54,6 +50,7 @@ type Service struct {
 	deps      Deps
 	transport *http.Transport
 	directory *directory.Directory
+	recorder  *record.Recorder
 	publisher *publish.Publisher
 	proxy     *proxy.Proxy
 }
@@ -75,10 +72,6 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(d.NATS)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
 	s := &Service{cfg: cfg, deps: d}
 	s.transport = egress.NewTransport(egress.Options{
 		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: cfg.HeaderTimeout,
@@ -94,15 +87,16 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.publisher, err = publish.New(publish.Options{
-		JS: js, Log: d.Log, Metrics: d.Metrics, ID: producerID(cfg.ID), Epoch: uint64(time.Now().UnixMicro()),
-		Events: cfg.QueueEvents, Bytes: cfg.QueueBytes, Drain: cfg.Drain,
+	s.recorder = record.New(record.Options{
+		Dir: cfg.SpoolDir, Durability: cfg.Durability, MaxBytes: cfg.SpoolMaxBytes, Policy: cfg.TracePolicy,
+		Captured: int64(cfg.CaptureLimit), Log: d.Log, Metrics: d.Metrics,
 	})
+	s.publisher, err = publish.New(publish.Options{NATS: d.NATS, Log: d.Log, Metrics: d.Metrics, Drain: cfg.Drain, Resend: cfg.ResendAfter})
 	if err != nil {
 		return nil, err
 	}
 	s.proxy = proxy.New(proxy.Options{
-		Directory: s.directory, Recorder: s.publisher, Ring: ring, Log: d.Log, Metrics: d.Metrics,
+		Directory: s.directory, Recorder: s.recorder, Ring: ring, Log: d.Log, Metrics: d.Metrics,
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
 		IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
 	})
@@ -110,9 +104,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Run serves until ctx ends. It returns when the last request has, the traces have
-// been published, and nothing it started is left. Keys and models stay known, and
-// traces are published, as long as requests go on.
+// Run serves until ctx ends. It returns when the last request has, its traces are
+// published or safe in the spool, and nothing it started is left. Keys and models stay
+// known, and traces are kept, as long as requests go on.
 func (s *Service) Run(ctx context.Context) error {
 	ln := s.deps.Listener
 	if ln == nil {
@@ -121,6 +115,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	spool, err := s.recorder.Open()
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	defer func() { _ = spool.Close() }()
 	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
 	defer s.transport.CloseIdleConnections()
 
@@ -129,7 +128,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.directory.Run(behind) })
-	g.Go(func() error { return s.publisher.Run(behind) })
+	g.Go(func() error { return spool.Run(behind) })
+	g.Go(func() error { return s.publisher.Run(behind, spool) })
 	g.Go(func() error {
 		defer stop()
 		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{
@@ -138,20 +138,4 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	})
 	return g.Wait()
-}
-
-// producerID is the configured name, else the host's as far as it can be a name.
-func producerID(id string) string {
-	if id != "" {
-		return id
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return "gateway"
-	}
-	host = strings.ReplaceAll(host[:min(len(host), 64)], ".", "-")
-	if !event.ValidProducer(host) {
-		return "gateway"
-	}
-	return host
 }

@@ -26,6 +26,8 @@ import (
 	"loom.internal/pkg/tenant"
 	"loom.internal/pkg/testkit"
 	"loom.internal/services/gateway"
+	"loom.internal/services/gateway/internal/record"
+	"loom.internal/services/gateway/internal/spool"
 )
 
 const (
@@ -49,6 +51,7 @@ type world struct {
 	stop    func() error
 	client  *http.Client
 	rev     int64
+	spool   string // directory
 }
 
 type setup struct {
@@ -60,7 +63,7 @@ type setup struct {
 
 func start(tb testing.TB, s setup) *world {
 	tb.Helper()
-	w := &world{tb: tb, broker: testkit.NATS(tb), metrics: prometheus.NewRegistry(), ready: new(telemetry.Readiness)}
+	w := &world{tb: tb, broker: testkit.NATS(tb)}
 	w.nc = w.broker.Conn(tb, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	var err error
 	w.js, err = jetstream.New(w.nc)
@@ -105,13 +108,18 @@ func (w *world) start(change func(*gateway.Config)) {
 	w.tb.Helper()
 	cfg := gateway.Config{
 		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
-		Drain: 2 * time.Second, ID: "gw-test", AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
+		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
-		MaxBody: 32 << 20, CaptureLimit: 384 << 10, QueueEvents: 1000, QueueBytes: 64 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
+		MaxBody: 32 << 20, CaptureLimit: 384 << 10, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
 	}
+	if w.spool == "" {
+		w.spool = w.tb.TempDir()
+	}
+	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = w.spool, 64<<20, spool.Process, record.Required, time.Minute
 	if change != nil {
 		change(&cfg)
 	}
+	w.metrics, w.ready = prometheus.NewRegistry(), new(telemetry.Readiness)
 	var lc net.ListenConfig
 	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	w.must(err)

@@ -176,21 +176,6 @@ func TestCatalogueChangesAndBadOneIsIgnored(t *testing.T) {
 	w.eventually("without routes", func() bool { return w.chat(demoChat).status == 404 })
 }
 
-func TestFullQueueRefuses(t *testing.T) {
-	t.Parallel()
-	w := start(t, setup{change: func(c *gateway.Config) { c.QueueEvents = 3; c.Drain = 50 * time.Millisecond }})
-	equal(t, "before", w.chat(demoChat).status, 200)
-	w.traces(1)
-	w.broker.Stop()
-	w.eventually("full", func() bool { return w.chat(demoChat).status == 503 })
-	a := w.chat(demoChat)
-	w.envelope(a, "server_error", "provider_unavailable")
-	equal(t, "retry-after", a.header.Get("Retry-After"), "1")
-	if err := w.stop(); err == nil || !strings.Contains(err.Error(), "3 traces lost") {
-		t.Errorf("stop: got %v, want it to say that 3 traces are lost", err)
-	}
-}
-
 func TestContentModesAndTags(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -138,6 +139,7 @@ func (v *services) newGateway(s Settings, key config.Secret) (*gateway.Service, 
 		return nil, err
 	}
 	cfg.MasterKey, cfg.Drain, cfg.AllowPrivateUpstreams = key, s.Drain, s.AllowPrivateUpstreams
+	cfg.SpoolDir = filepath.Join(s.DataDir, "spool")
 	return gateway.New(cfg, gateway.Deps{
 		Log: p.log, NATS: p.nats, Metrics: p.metrics, Ready: p.ready, Listener: v.listeners.gateway,
 	})

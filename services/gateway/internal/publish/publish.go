@@ -1,7 +1,13 @@
-// Package publish brings finished traces to JetStream. They wait in memory, in a queue
-// with bounds, until the broker has acknowledged them.
+// Package publish brings traces from the spool to JetStream, and lets the spool go of
+// those that Postgres has.
 //
-//	Begin (room reserved) … End ──▶ queue ──▶ workers ──▶ LOOM_TRACE, until acked
+//	spool ──Next──▶ batch ──▶ LOOM_TRACE ──▶ recorder ──▶ Postgres
+//	  ▲                                                      │
+//	  └──Confirm── KV LOOM_WATERMARK ◀── watermark ──────────┘
+//
+// An event keeps its id and its place however often it is sent: what is stored twice is
+// one trace. What stays unconfirmed for long is sent again, for the broker may have lost
+// it after it had acknowledged it.
 package publish
 
 import (
@@ -9,7 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,189 +23,112 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/spool"
 )
 
-// ErrFull is Begin's error while the queue has no room.
-var ErrFull = errors.New("trace queue is full")
-
 const (
-	workers    = 64 // publishes in flight
-	ackTimeout = 5 * time.Second
-	minWait    = 50 * time.Millisecond
-	maxWait    = 2 * time.Second
-	reserved   = 16 << 10 // bytes taken into account for a trace that has not ended
+	batchEvents = 100
+	batchBytes  = 2 << 20
+	pollEvery   = 500 * time.Millisecond
+	minWait     = 50 * time.Millisecond
+	maxWait     = 2 * time.Second
 )
 
 // Options of New.
 type Options struct {
-	JS      jetstream.JetStream
+	NATS    *nats.Conn
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
-	ID      string        // of the producer
-	Epoch   uint64        // grows with every start of the producer
-	Events  int           // bound of the queue, traces begun included
-	Bytes   int64         // bound of the queue; traces begun count as 16 KiB each
 	Drain   time.Duration // how long Run goes on publishing after its context has ended
+	Resend  time.Duration // after so long without confirmation events are sent again
 }
 
-// Publisher is the queue and its workers. It is safe for concurrent use.
+// Publisher drains a spool.
 type Publisher struct {
 	opt     Options
-	queue   chan message // never blocks a sender: Begin has reserved the room
+	js      jetstream.JetStream
 	metrics metrics
-
-	mu    sync.Mutex
-	seq   uint64
-	count int // traces begun or queued
-	bytes int64
 }
 
-type message struct {
-	msg     *nats.Msg
-	traceID string
-	size    int64
-}
-
-// New makes a publisher; nothing is published before Run.
+// New makes a publisher.
 func New(o Options) (*Publisher, error) {
-	if o.Events < 1 || o.Bytes < event.MaxSize {
-		return nil, fmt.Errorf("trace queue of %d events and %d bytes: at least 1 and %d needed", o.Events, o.Bytes, event.MaxSize)
-	}
-	p := &Publisher{opt: o, queue: make(chan message, o.Events)}
-	p.metrics = newMetrics(o.Metrics, p)
-	return p, nil
-}
-
-// Begin reserves room for a trace. After nil, End must be called once with the
-// finished event; after ErrFull the request must not be served.
-func (p *Publisher) Begin(context.Context, *event.TraceEvent) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.count >= p.opt.Events || p.bytes+reserved > p.opt.Bytes {
-		p.metrics.refused.Inc()
-		return ErrFull
-	}
-	p.count++
-	p.bytes += reserved
-	return nil
-}
-
-// End takes the finished event of a trace that was begun, gives it its place in the
-// producer's sequence and queues it. It fails for an invalid event only.
-func (p *Publisher) End(_ context.Context, e *event.TraceEvent) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.bytes -= reserved
-	// Encoded under the lock: the sequence has no gap, so a number is taken only
-	// together with an event that is sure to follow.
-	e.Producer = &event.Producer{Id: p.opt.ID, Epoch: p.opt.Epoch, Seq: p.seq + 1}
-	data, err := event.Marshal(e)
+	js, err := jetstream.New(o.NATS)
 	if err != nil {
-		p.count--
-		return err
+		return nil, fmt.Errorf("JetStream: %w", err)
 	}
-	p.seq++
-	msg := &nats.Msg{Subject: event.Subject(e), Header: nats.Header(event.Headers(e)), Data: data}
-	msg.Header.Set(jetstream.MsgIDHeader, e.GetTraceId())
-	m := message{msg: msg, traceID: e.GetTraceId(), size: int64(len(data))}
-	p.bytes += m.size
-	p.queue <- m
-	return nil
+	return &Publisher{opt: o, js: js, metrics: newMetrics(o.Metrics)}, nil
 }
 
-// Pending is how many traces have begun or wait to be acknowledged.
-func (p *Publisher) Pending() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.count
-}
-
-// Run publishes until ctx ends and then until the queue is empty or the drain is
-// over. It must outlive whoever calls Begin and End. What is left is lost, and Run
-// says how much it was.
-func (p *Publisher) Run(ctx context.Context) error {
-	// The end of ctx starts the drain; only the drain's end stops the workers.
+// Run publishes what is in s, until s has ended and is drained, or until the drain
+// that begins with the end of ctx is over. What is left stays in the spool for the next
+// process.
+func (p *Publisher) Run(ctx context.Context, s *spool.Spool) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() { p.work(work) })
-	}
-	<-ctx.Done()
-	p.drain(work)
-	stop()
-	wg.Wait()
-	if left := p.Pending(); left > 0 {
-		p.opt.Log.LogAttrs(work, slog.LevelError, "stopped with traces that the broker has not acknowledged: they are lost", slog.Int("traces", left))
-		return fmt.Errorf("%d traces lost: the broker did not acknowledge them within %s", left, p.opt.Drain)
-	}
-	return nil
-}
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.opt.Drain, stop) })()
 
-func (p *Publisher) drain(ctx context.Context) {
-	deadline := time.NewTimer(p.opt.Drain)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for p.Pending() > 0 {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return
-		case <-ctx.Done():
-			return
-		}
+	err := p.drain(work, s)
+	if left := s.Stats(); left.Events > 0 && ctx.Err() != nil {
+		p.opt.Log.LogAttrs(work, slog.LevelInfo, "traces stay in the spool until Postgres is known to have them", slog.Uint64("traces", left.Events))
 	}
-}
-
-func (p *Publisher) work(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case m := <-p.queue:
-			if p.publish(ctx, m) {
-				p.release(m)
-			}
-		}
-	}
-}
-
-// publish tries until the broker has acknowledged the event, each time with the same
-// id: an event that was stored by a try that seemed to fail is not stored twice.
-func (p *Publisher) publish(ctx context.Context, m message) (acked bool) {
-	for wait := minWait; ; wait = min(2*wait, maxWait) {
-		err := p.try(ctx, m)
-		if err == nil {
-			p.metrics.published.Inc()
-			return true
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-		p.metrics.retries.Inc()
-		p.opt.Log.LogAttrs(ctx, slog.LevelDebug, "trace not published, trying again", slog.String("trace_id", m.traceID), slog.Any("error", err))
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		case <-timer.C:
-		}
-	}
-}
-
-func (p *Publisher) try(ctx context.Context, m message) error {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
-	defer cancel()
-	_, err := p.opt.JS.PublishMsg(ctx, m.msg, jetstream.WithExpectStream(bus.StreamTrace), jetstream.WithRetryAttempts(0))
 	return err
 }
 
-func (p *Publisher) release(m message) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count--
-	p.bytes -= m.size
+func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
+	sent := newSent(s, p.opt.Resend)
+	var after spool.Position
+	for polled := time.Now(); ; {
+		if time.Since(polled) >= pollEvery {
+			polled = time.Now()
+			if p.confirm(ctx, sent); sent.overdue(polled) {
+				p.metrics.resent.Inc()
+				p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "traces not confirmed for long, sending them again", slog.Duration("after", p.opt.Resend))
+				after = spool.Position{}
+			}
+		}
+		next, cancel := context.WithTimeout(ctx, pollEvery)
+		entries, err := s.Next(next, after, batchEvents, batchBytes)
+		cancel()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, spool.ErrClosed):
+			return nil
+		case errors.Is(err, context.DeadlineExceeded):
+			continue
+		default:
+			return fmt.Errorf("read the spool: %w", err)
+		}
+		if !p.deliver(ctx, sent.unconfirmed(entries), s.Producer()) {
+			return nil // ctx has ended
+		}
+		after = entries[len(entries)-1].Position
+		sent.add(entries, time.Now())
+	}
+}
+
+// confirm asks how far the recorders have come. A broker that cannot say so now will
+// be asked again.
+func (p *Publisher) confirm(ctx context.Context, sent *sent) {
+	epochs := sent.epochs()
+	if len(epochs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	kv, err := p.js.KeyValue(ctx, bus.BucketWatermark)
+	if err != nil {
+		return
+	}
+	for _, epoch := range epochs {
+		entry, err := kv.Get(ctx, bus.WatermarkKey(sent.spool.Producer(), int64(epoch))) //nolint:gosec // epochs are small
+		if err != nil {
+			continue
+		}
+		mark, err := strconv.ParseUint(string(entry.Value()), 10, 64)
+		if err != nil {
+			p.opt.Log.LogAttrs(ctx, slog.LevelError, "watermark is not a number", slog.Any("error", err))
+			continue
+		}
+		sent.confirm(epoch, mark, time.Now())
+	}
 }
