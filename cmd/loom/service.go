@@ -180,7 +180,7 @@ func newDashboard() *cobra.Command {
 			return err
 		}
 		defer func() { _ = ln.Close() }()
-		svc, err := dashboard.New(cfg, dashboard.Deps{
+		svc, err := dashboard.New(cfg, dashboard.Deps{ //nolint:contextcheck // its handlers take the context of their requests
 			Log: p.log, NATS: p.nats, DB: db, AdminDB: admin, Metrics: p.reg, Ready: p.ready, Listener: ln,
 		})
 		if err != nil {

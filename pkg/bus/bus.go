@@ -52,7 +52,6 @@ const (
 // with a log line each time the connection comes or goes. Publishing while
 // disconnected fails at once instead of filling a hidden buffer.
 func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Conn, error) {
-	ctx := context.Background()
 	opts = append([]nats.Option{
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
@@ -60,21 +59,21 @@ func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Con
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1),
 		nats.ConnectHandler(func(c *nats.Conn) {
-			log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS", slog.String("url", c.ConnectedUrlRedacted()))
+			log.Info("connected to NATS", slog.String("url", c.ConnectedUrlRedacted()))
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "lost the connection to NATS, trying again", slog.Any("error", err))
+				log.Warn("lost the connection to NATS, trying again", slog.Any("error", err))
 			}
 		}),
 		nats.ReconnectErrHandler(func(c *nats.Conn, err error) {
-			log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable, trying again", slog.Any("error", err))
+			log.Warn("NATS not reachable, trying again", slog.Any("error", err))
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
-			log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS again", slog.String("url", c.ConnectedUrlRedacted()))
+			log.Info("connected to NATS again", slog.String("url", c.ConnectedUrlRedacted()))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.LogAttrs(ctx, slog.LevelError, "NATS refused an operation", slog.Any("error", err))
+			log.Error("NATS refused an operation", slog.Any("error", err))
 		}),
 	}, opts...)
 	nc, err := nats.Connect(url, opts...)
@@ -82,7 +81,7 @@ func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Con
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if nc.Status() != nats.CONNECTED {
-		log.LogAttrs(ctx, slog.LevelWarn, "NATS not reachable yet, trying in the background", slog.String("url", redacted(url)))
+		log.Warn("NATS not reachable yet, trying in the background", slog.String("url", redacted(url)))
 	}
 	return nc, nil
 }

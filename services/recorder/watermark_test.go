@@ -94,7 +94,7 @@ func TestWatermarkOfTwoReplicas(t *testing.T) {
 	r.replica(t).start(t)
 	const n = 600
 	for _, i := range rand.Perm(n) {
-		testkit.Publish(t, r.js, from("gw-a", 7, uint64(i+1))) //nolint:gosec // counts from 1
+		testkit.Publish(t, r.js, from("gw-a", 7, uint64(i+1)))
 	}
 	r.awaitWatermark(t, "gw-a", 7, n)
 	if got := r.count(t, `SELECT count(*) FROM producers WHERE recorded = int8multirange(int8range(1, $1))`, n+1); got != 1 {

@@ -124,7 +124,7 @@ func (v *services) newDashboard(ctx context.Context, s Settings, key config.Secr
 		return nil, err
 	}
 	cfg.MasterKey, cfg.Drain, cfg.GatewayURL = key, s.Drain, address(v.listeners.gateway)
-	return dashboard.New(cfg, dashboard.Deps{
+	return dashboard.New(cfg, dashboard.Deps{ //nolint:contextcheck // its handlers take the context of their requests
 		Log: p.log, NATS: p.nats, DB: db, AdminDB: admin, Metrics: p.metrics, Ready: p.ready, Listener: v.listeners.dashboard,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"time"
 
@@ -96,8 +97,7 @@ func (p *Publisher) send(ctx context.Context, msgs []*nats.Msg) (left []*nats.Ms
 		if err == nil {
 			return nil, nil
 		}
-		var refused *jetstream.APIError
-		if !errors.As(err, &refused) {
+		if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
 			return msgs, err
 		}
 		// Such as for an event that the stream has already: one by one it is no fault.
@@ -111,9 +111,7 @@ func (p *Publisher) sendBatch(ctx context.Context, msgs []*nats.Msg) error {
 	id := uuid.NewString()
 	for i, m := range msgs {
 		msg := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: make(nats.Header, len(m.Header)+3)}
-		for name, values := range m.Header {
-			msg.Header[name] = values
-		}
+		maps.Copy(msg.Header, m.Header)
 		msg.Header.Set(headerBatch, id)
 		msg.Header.Set(headerSeq, strconv.Itoa(i+1))
 		if i < len(msgs)-1 {

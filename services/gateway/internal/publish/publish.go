@@ -89,13 +89,13 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 		next, cancel := context.WithTimeout(ctx, pollEvery)
 		entries, err := s.Next(next, after, batchEvents, batchBytes)
 		cancel()
-		switch {
-		case err == nil:
-		case ctx.Err() != nil, errors.Is(err, spool.ErrClosed):
-			return nil
-		case errors.Is(err, context.DeadlineExceeded):
+		if ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
+			return nil //nolint:nilerr // both are how draining ends well
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
 			continue
-		default:
+		}
+		if err != nil {
 			return fmt.Errorf("read the spool: %w", err)
 		}
 		if !p.deliver(ctx, sent.unconfirmed(entries), s.Producer()) {

@@ -1,0 +1,137 @@
+# Loom. `make` lists the targets; README.md names the two that matter: run and test.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES := migrations pkg services/gateway services/recorder services/analytics services/dashboard cmd/loom
+SERVICES := gateway recorder analytics dashboard
+WEB     := services/dashboard/web/app
+UI      := services/dashboard/web/dist/index.html
+BIN     := bin
+TOOLS   := $(CURDIR)/.cache/tools
+# Left empty outside a release; `loom version` then prints what Go knows.
+VERSION ?=
+LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
+
+GOLANGCI_LINT  := v2.15.0
+BUF            := v1.75.0
+PROTOC_GEN_GO  := v1.36.12
+
+# A stray /.dockerenv makes the container library dial off the machine; see docs/testing.md.
+export TESTCONTAINERS_HOST_OVERRIDE ?= 127.0.0.1
+export TESTCONTAINERS_RYUK_DISABLED ?= true
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build everything and start Loom on this machine (Ctrl-C stops it).
+	@exec $(BIN)/loom up $(ARGS)
+
+.PHONY: build
+build: web ## Build bin/loom and the four services.
+	@mkdir -p $(BIN)
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/loom $(foreach s,$(SERVICES),./services/$(s)/cmd/$(s))
+
+.PHONY: web
+web: ## Build the dashboard's UI where node is present.
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory $(UI); \
+	else \
+		echo "no npm here: the dashboard will serve a placeholder page, its API works all the same"; \
+		[ -z "$${LOOM_REQUIRE_UI:-}" ]; \
+	fi
+
+$(UI): $(shell find $(WEB) -type f -not -path '*/node_modules/*' 2>/dev/null) services/dashboard/api/openapi.yaml
+	npm --prefix $(WEB) ci --no-audit --no-fund --loglevel=error
+	npm --prefix $(WEB) run build --silent
+
+.PHONY: test
+test: prepare ## Run every test on a real Postgres and a real JetStream.
+	go test -timeout 10m $(TESTFLAGS) $(foreach m,$(MODULES),./$(m)/...)
+
+.PHONY: prepare
+prepare: # What tests need beyond Go: Postgres binaries, or another way to a Postgres.
+	@test/prepare.sh
+
+.PHONY: race
+race: prepare ## Run every test under the race detector.
+	go test -race -timeout 20m $(TESTFLAGS) $(foreach m,$(MODULES),./$(m)/...)
+
+.PHONY: bench
+bench: prepare ## Run the benchmarks (BENCH=regexp, COUNT=n).
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) $(foreach m,$(MODULES),./$(m)/...)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (default 30s) each.
+	test/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(TOOLS)/buf-$(BUF) ## Lint Go and the event schema.
+	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT) run $(foreach m,$(MODULES),./$(m)/...)
+	$(TOOLS)/buf-$(BUF) lint
+	@# The schema may only grow: compared with how it was last released.
+	$(TOOLS)/buf-$(BUF) breaking --against pkg/event/released.binpb
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) ## Format the Go code.
+	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT) fmt $(foreach m,$(MODULES),./$(m)/...)
+
+.PHONY: tidy
+tidy: ## Bring every go.mod in line.
+	go work sync
+	for m in $(MODULES); do (cd $$m && go mod tidy); done
+
+.PHONY: isolated
+isolated: ## Build and vet each module alone, as a Docker build does.
+	@for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...); done
+
+.PHONY: generate
+generate: $(TOOLS)/buf-$(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) ## Generate code and reference pages.
+	mkdir -p $(TOOLS)/path && ln -sf $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) $(TOOLS)/path/protoc-gen-go
+	PATH="$(TOOLS)/path:$$PATH" $(TOOLS)/buf-$(BUF) generate
+	go run ./cmd/loom config > docs/config.md
+	@if command -v npm >/dev/null; then [ -d $(WEB)/node_modules ] || npm --prefix $(WEB) ci --no-audit --no-fund --loglevel=error; npm --prefix $(WEB) run generate --silent; fi
+
+.PHONY: verify
+verify: generate tidy ## Fail if generated files or go.mod files are not up to date.
+	@git diff --exit-code --stat -- . || { echo "generated files or go.mod files are out of date: run make generate tidy and commit"; exit 1; }
+
+.PHONY: e2e
+e2e: build ## Drive the built binary with the official SDKs, the browser pages too.
+	test/e2e.sh
+
+.PHONY: up
+up: build ## As run, but in the background; its log is .loom/up.log.
+	@mkdir -p .loom && chmod 711 .loom
+	@nohup $(BIN)/loom up $(ARGS) >.loom/up.log 2>&1 & echo $$! >.loom/up.pid
+	@for _ in $$(seq 150); do \
+		if grep -q '^  Dashboard' .loom/up.log; then cat .loom/up.log; exit 0; fi; \
+		kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; \
+	done; cat .loom/up.log; exit 1
+
+.PHONY: down
+down: ## Stop what `make up` started.
+	@[ -f .loom/up.pid ] || { echo "nothing that make up started"; exit 1; }
+	@kill -INT "$$(cat .loom/up.pid)" 2>/dev/null || true
+	@for _ in $$(seq 50); do kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; done
+	@rm -f .loom/up.pid
+
+.PHONY: clean
+clean: ## Remove what was built; data under .loom stays.
+	rm -rf $(BIN) $(TOOLS) services/dashboard/web/dist/* $(WEB)/node_modules
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
+	$(call tool,$@,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT))
+$(TOOLS)/buf-$(BUF):
+	$(call tool,$@,github.com/bufbuild/buf/cmd/buf@$(BUF))
+$(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO):
+	$(call tool,$@,google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO))
+
+# tool builds a pinned command outside the workspace, whose go.mod files it must not touch.
+define tool
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS)/new GOFLAGS= go install $(2)
+	@mv $(TOOLS)/new/* $(1) && rmdir $(TOOLS)/new
+endef

@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { carried, clean, filtered, parse, stringify, toggled, withoutFilters, type Search } from "./search";
+
+const roundTrip = (s: Search) => clean(parse(stringify({ ...s })));
+
+describe("the URL holds the state", () => {
+  test.each<Search>([
+    {},
+    { range: "1h", status: "error" },
+    { from: "2026-11-22T10:00:00.000Z", to: "2026-11-22T11:00:00.000Z" },
+    { model: ["gpt-5", "a&b=c d/é%"], provider: ["openai"], key: ["key_1"], outcome: ["failed", "canceled"] },
+    { range: "7d", by: "key", metric: "tokens", trace: "0196e1d2-7c8b-7d6a-9f00-5a1b2c3d4e5f", tab: "metadata", tenant: "acme" },
+  ])("%j", (s) => expect(roundTrip(s)).toEqual(s));
+
+  test("in a form that people can write", () => {
+    expect(stringify({ range: "1h", model: ["a", "b"] })).toBe("?range=1h&model=a&model=b");
+    expect(stringify({})).toBe("");
+  });
+});
+
+describe("what a URL may say is checked", () => {
+  test.each<[string, string, Search]>([
+    ["unknown names", "?nope=1&__proto__=x", {}],
+    ["unknown values", "?range=2h&by=moon&status=maybe&outcome=lost", {}],
+    ["half a window", "?from=2026-11-22T10:00:00Z", {}],
+    ["a window that ends before it starts", "?from=2026-11-22T10:00:00Z&to=2026-11-22T09:00:00Z", {}],
+    ["times that are none", "?from=yesterday&to=2026-13-99T00:00:00Z", {}],
+    ["a window and a range", "?range=1h&from=2026-11-22T10:00:00Z&to=2026-11-22T11:00:00Z", { from: "2026-11-22T10:00:00.000Z", to: "2026-11-22T11:00:00.000Z" }],
+    ["the default range", "?range=24h", {}],
+    ["empty and repeated values", "?model=&model=a&model=a", { model: ["a"] }],
+    ["too long an id", "?trace=" + "x".repeat(65), {}],
+  ])("%s", (_, query, want) => expect(clean(parse(query))).toEqual(want));
+
+  test("more values than the API takes", () => {
+    const query = Array.from({ length: 30 }, (_, i) => `model=m${i}`).join("&");
+    expect(clean(parse(query)).model).toHaveLength(20);
+  });
+});
+
+test("window and filters follow to the next page, the open trace does not", () => {
+  expect(carried({ range: "1h", model: ["a"], tenant: "acme", trace: "t", tab: "request" })).toEqual({ range: "1h", model: ["a"], tenant: "acme" });
+});
+
+test("filters are added and taken away", () => {
+  expect(toggled(undefined, "a")).toEqual(["a"]);
+  expect(toggled(["a"], "b")).toEqual(["a", "b"]);
+  expect(toggled(["a"], "a")).toBeUndefined();
+  const s: Search = { range: "1h", model: ["a"], status: "error" };
+  expect(filtered(s)).toBe(true);
+  expect(filtered(withoutFilters(s))).toBe(false);
+  expect(withoutFilters(s)).toEqual({ range: "1h" });
+});

@@ -1,0 +1,48 @@
+import { createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { basePath } from "./api/client";
+import { carried, parse, stringify } from "./lib/search";
+import { Login } from "./pages/login";
+import { Overview } from "./pages/overview";
+import { Start } from "./pages/start";
+import { Traces } from "./pages/traces";
+import { root } from "./route";
+import { Shell } from "./shell";
+import { NotFound } from "./ui/states";
+
+const app = createRoute({ getParentRoute: () => root, id: "app", component: Shell });
+
+const index = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  beforeLoad: ({ search }) => {
+    throw redirect({ to: "/overview", search: carried(search), replace: true });
+  },
+});
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: "/login",
+  component: Login,
+  validateSearch: (raw: Record<string, unknown>): { next?: string } =>
+    typeof raw.next === "string" && /^\/(?![/\\])/.test(raw.next) ? { next: raw.next } : {},
+});
+
+const overview = createRoute({ getParentRoute: () => app, path: "/overview", component: Overview });
+const traces = createRoute({ getParentRoute: () => app, path: "/traces", component: Traces });
+const trace = createRoute({ getParentRoute: () => app, path: "/traces/$id", component: lazyRouteComponent(() => import("./pages/trace"), "TracePage") });
+const start = createRoute({ getParentRoute: () => app, path: "/start", component: Start });
+
+export const router = createRouter({
+  routeTree: root.addChildren([index, login, app.addChildren([overview, traces, trace, start])]),
+  basepath: basePath || "/",
+  parseSearch: parse,
+  stringifySearch: stringify,
+  defaultNotFoundComponent: NotFound,
+  notFoundMode: "root",
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

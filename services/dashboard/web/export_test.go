@@ -1,0 +1,4 @@
+package web
+
+// NewSite lets tests bring their own files.
+var NewSite = newSite
