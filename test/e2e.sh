@@ -18,7 +18,7 @@ port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1",
 bin/loom up --data-dir "$dir/data" --gateway-addr "127.0.0.1:$(port)" --dashboard-addr "127.0.0.1:$(port)" >"$dir/log" 2>&1 &
 loom=$!
 for _ in $(seq 150); do
-	[ ! -s "$dir/data/dev.env" ] || break
+	! grep -q "^Loom is ready" "$dir/log" || break
 	kill -0 "$loom" 2>/dev/null || { cat "$dir/log"; exit 1; }
 	sleep 0.2
 done
