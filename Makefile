@@ -105,7 +105,7 @@ e2e: build ## Drive the built binary with the official SDKs, the browser pages t
 .PHONY: up
 up: build ## As run, but in the background; its log is .loom/up.log.
 	@mkdir -p .loom && chmod 711 .loom
-	@nohup $(BIN)/loom up $(ARGS) >.loom/up.log 2>&1 & echo $$! >.loom/up.pid
+	@umask 077; nohup $(BIN)/loom up $(ARGS) >.loom/up.log 2>&1 & echo $$! >.loom/up.pid
 	@for _ in $$(seq 150); do \
 		if grep -q '^  Dashboard' .loom/up.log; then cat .loom/up.log; exit 0; fi; \
 		kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; \
