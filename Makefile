@@ -3,7 +3,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES := migrations pkg services/gateway services/recorder services/analytics services/dashboard cmd/loom
+MODULES := migrations pkg services/gateway services/recorder services/analytics services/dashboard cmd/loom bench
 SERVICES := gateway recorder analytics dashboard
 WEB     := services/dashboard/web/app
 UI      := services/dashboard/web/dist/index.html
@@ -101,6 +101,16 @@ verify: generate tidy ## Fail if generated files or go.mod files are not up to d
 .PHONY: e2e
 e2e: build ## Drive the built binary with the official SDKs, the browser pages too.
 	test/e2e.sh
+
+.PHONY: chaos
+chaos: prepare ## Kill Loom's processes under load and judge what is left (ARGS=-seed=7).
+	@mkdir -p $(BIN) && go build -o $(BIN)/ ./bench/cmd/chaos
+	$(BIN)/chaos -short $(ARGS)
+
+.PHONY: chaos-long
+chaos-long: prepare ## The same with 1,000,000 requests, 200 kills and 20 outages.
+	@mkdir -p $(BIN) && go build -o $(BIN)/ ./bench/cmd/chaos
+	$(BIN)/chaos -long $(ARGS)
 
 .PHONY: up
 up: build ## As run, but in the background; its log is .loom/up.log.

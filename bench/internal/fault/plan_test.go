@@ -1,0 +1,45 @@
+package fault_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"loom.internal/bench/internal/fault"
+	"loom.internal/bench/internal/rig"
+)
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	o := fault.Options{Seed: 7, Over: time.Hour, Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 2}
+	plan := fault.Plan(o)
+	if !slices.Equal(plan, fault.Plan(o)) {
+		t.Error("the same seed gives another plan")
+	}
+	other := o
+	other.Seed++
+	if slices.Equal(plan, fault.Plan(other)) {
+		t.Error("another seed gives the same plan")
+	}
+	kills, whats := make(map[string]int), make(map[fault.What]int)
+	for i, e := range plan {
+		whats[e.What]++
+		if e.What == fault.Kill {
+			kills[e.Kind]++
+		}
+		if e.What == fault.Wipe && e.Behind == 0 {
+			t.Error("the only wipe does not find analytics behind")
+		}
+		if e.At < o.Over/20 || e.At > o.Over*19/20 || i > 0 && e.At < plan[i-1].At {
+			t.Errorf("event %d is out of order or of bounds: %s", i, e)
+		}
+	}
+	for _, kind := range rig.Kinds() {
+		if kills[kind] != 40 {
+			t.Errorf("kills of %s: got %d, want 40", kind, kills[kind])
+		}
+	}
+	if whats[fault.Outage] != 20 || whats[fault.Wipe] != 1 || whats[fault.Restart] != 6 {
+		t.Errorf("got %v", whats)
+	}
+}

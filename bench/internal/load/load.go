@@ -1,0 +1,183 @@
+// Package load offers requests at a rate over real HTTP connections, and enters in the
+// ledger what came of each. It tries nothing twice.
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"loom.internal/bench/internal/ledger"
+	"loom.internal/bench/internal/script"
+)
+
+const (
+	maxOpen   = 512 // requests at a time; a slot that finds no room is waited for
+	patience  = 30 * time.Second
+	maxAnswer = 4 << 20
+	maxEvent  = 1 << 20
+)
+
+// Client is who asks.
+type Client struct{ Tenant, Key string }
+
+// Options of Run.
+type Options struct {
+	Gateways []string // base URLs, asked in turn
+	Clients  []Client // likewise
+	Canary   string
+	Seed     uint64  // of the first request; the next has the next
+	Rate     float64 // requests a second
+	Requests int     // how many; 0: until ctx ends
+	Ledger   *ledger.Ledger
+}
+
+// Run offers load until it is offered or ctx ends, and returns when the last answer has
+// ended.
+func Run(ctx context.Context, o Options) {
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxOpen, DisableCompression: true}}
+	defer c.CloseIdleConnections()
+	var open sync.WaitGroup
+	defer open.Wait()
+	room := make(chan struct{}, maxOpen)
+	tick := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
+	defer tick.Stop()
+	for n := 0; o.Requests == 0 || n < o.Requests; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		open.Go(func() {
+			o.Ledger.Add(o.one(context.WithoutCancel(ctx), c, n))
+			<-room
+		})
+	}
+}
+
+// one makes request n.
+func (o *Options) one(ctx context.Context, c *http.Client, n int) ledger.Line {
+	p := script.New(o.Seed+uint64(n), o.Canary) //nolint:gosec // n counts up
+	who := o.Clients[n%len(o.Clients)]
+	line := ledger.Line{
+		ID: fmt.Sprintf("r%08d", n), Seed: p.Seed, Tenant: who.Tenant, Kind: p.Kind, Stream: p.Stream, At: time.Now(),
+		Prompt: p.Usage.Prompt, Output: p.Usage.Completion, Cost: p.Cost(),
+	}
+	limit := patience
+	if p.Leave > 0 {
+		limit = p.Leave
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := o.ask(ctx, c, &p, who, &line, o.Gateways[n/len(o.Clients)%len(o.Gateways)]); err != nil {
+		line.Fault = err.Error()
+	}
+	return line
+}
+
+func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who Client, line *ledger.Line, base string) error {
+	body, err := p.Body(line.ID, o.Canary)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.GetBody = nil // or the transport might send it a second time
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+who.Key)
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	line.Status, line.TraceID = resp.StatusCode, resp.Header.Get("X-Loom-Trace-Id")
+	read := readPlain
+	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "text/event-stream" {
+		read = readStream
+	}
+	text, err := read(resp.Body, resp.StatusCode)
+	if err != nil {
+		return err
+	}
+	line.Ended = true
+	if line.Answered() {
+		line.Text, line.Wrong = ledger.DigestOf(text), text != p.Text()
+	}
+	return nil
+}
+
+// answer is what is read of a completion or of a chunk of one.
+type answer struct {
+	Choices []struct {
+		Message, Delta struct {
+			Content string `json:"content"`
+		}
+	} `json:"choices"`
+	Error json.RawMessage `json:"error"`
+}
+
+// Text of a whole completion.
+func Text(completion []byte) (string, error) {
+	var a answer
+	if err := json.Unmarshal(completion, &a); err != nil {
+		return "", err
+	}
+	if len(a.Choices) != 1 {
+		return "", fmt.Errorf("answer has %d choices", len(a.Choices))
+	}
+	return a.Choices[0].Message.Content, nil
+}
+
+func readPlain(r io.Reader, status int) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxAnswer))
+	if err != nil || status != http.StatusOK {
+		return "", err
+	}
+	return Text(b)
+}
+
+var errNoEnd = errors.New("the stream ended without its end marker")
+
+// readStream reads a stream up to its end marker, and then to its end if it comes.
+func readStream(r io.Reader, _ int) (string, error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxEvent)
+	var text strings.Builder
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok {
+			continue
+		}
+		if string(data) == "[DONE]" {
+			_, _ = io.Copy(io.Discard, r) // so that the connection can be used again
+			return text.String(), nil
+		}
+		var a answer
+		if err := json.Unmarshal(data, &a); err != nil {
+			return "", fmt.Errorf("event: %w", err)
+		}
+		if a.Error != nil {
+			return "", errors.New("the stream ended with an error event")
+		}
+		for _, c := range a.Choices {
+			text.WriteString(c.Delta.Content)
+		}
+	}
+	return "", errors.Join(lines.Err(), errNoEnd)
+}

@@ -1,0 +1,150 @@
+// Package oracle judges a run: what clients know against what Postgres holds.
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"loom.internal/bench/internal/ledger"
+	"loom.internal/bench/internal/load"
+	"loom.internal/bench/internal/script"
+	"loom.internal/pkg/envelope"
+)
+
+// Trace is a row of traces.
+type Trace struct {
+	ID      string
+	Tenant  string
+	Outcome string
+	Text    ledger.Digest // of the answer's text, if Read
+	Read    bool          // the response body was there and could be opened and read
+}
+
+// Fact is a row of usage_facts.
+type Fact struct {
+	Tenant  string
+	Outcome string
+	Cost    int64 // picodollars; 0 if there is none
+}
+
+// Evidence is what the database holds.
+type Evidence struct {
+	Traces  map[string][]Trace // by the request's number, which its metadata carried
+	Facts   map[string][]Fact  // by trace id
+	Gaps    int64              // numbers of events missing in producer_gaps
+	Dead    int64              // rows of dead_events
+	Rollups int64              // rows of rollups that are not what the facts come to, and the other way round
+}
+
+// Read collects the evidence. Bodies are opened with ring: one in every so many.
+func Read(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) (*Evidence, error) {
+	e := &Evidence{Traces: make(map[string][]Trace), Facts: make(map[string][]Fact)}
+	if err := e.readTraces(ctx, db, ring, max(every, 1)); err != nil {
+		return nil, fmt.Errorf("read traces: %w", err)
+	}
+	if err := e.readFacts(ctx, db); err != nil {
+		return nil, fmt.Errorf("read facts: %w", err)
+	}
+	err := db.QueryRow(ctx, `
+		SELECT (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::bigint FROM producer_gaps), (SELECT count(*) FROM dead_events)`,
+	).Scan(&e.Gaps, &e.Dead)
+	if err != nil {
+		return nil, fmt.Errorf("read gaps and dead events: %w", err)
+	}
+	if err := db.QueryRow(ctx, rollupDifferences).Scan(&e.Rollups); err != nil {
+		return nil, fmt.Errorf("compare rollups: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) error {
+	rows, err := db.Query(ctx, `
+		SELECT t.trace_id::text, t.tenant_id, t.outcome, coalesce(t.tags->>$1, ''),
+		       b.response_body, b.response_iv, coalesce(b.response_codec, 0), coalesce(b.response_length, 0), b.response_sha256,
+		       coalesce(b.encryption_suite, 0), coalesce(b.encryption_key_version, 0)
+		FROM traces t LEFT JOIN trace_bodies b USING (tenant_id, started_at, trace_id)`, script.TagRequest)
+	if err != nil {
+		return err
+	}
+	var (
+		t                Trace
+		request          string
+		body, iv, digest []byte
+		codec, suite     int16
+		length           int64
+		version          int32
+		n                int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&t.ID, &t.Tenant, &t.Outcome, &request, &body, &iv, &codec, &length, &digest, &suite, &version}, func() error {
+		row := t
+		n++
+		if n%every == 0 && len(digest) == len(row.Text) {
+			row.Text, row.Read = open(ring, envelope.Ref{TenantID: t.Tenant, TraceID: t.ID, Field: envelope.FieldResponse}, envelope.Sealed{
+				Ciphertext: body, IV: iv, Suite: uint8(suite), Codec: uint8(codec), KeyVersion: uint32(version), //nolint:gosec // small
+				PlainLen: length, SHA256: [32]byte(digest),
+			})
+		}
+		row.Read = row.Read || n%every != 0 // not looked at: taken for what it should be
+		e.Traces[request] = append(e.Traces[request], row)
+		return nil
+	})
+	return err
+}
+
+// open gives the digest of the text in a sealed answer.
+func open(ring *envelope.Ring, ref envelope.Ref, s envelope.Sealed) (ledger.Digest, bool) {
+	plain, err := ring.Open(ref, s)
+	if err != nil {
+		return ledger.Digest{}, false
+	}
+	text, err := load.Text(plain)
+	return ledger.DigestOf(text), err == nil
+}
+
+func (e *Evidence) readFacts(ctx context.Context, db *pgx.Conn) error {
+	rows, err := db.Query(ctx, `SELECT trace_id::text, tenant_id, outcome, coalesce(cost, 0) FROM usage_facts`)
+	if err != nil {
+		return err
+	}
+	var (
+		id string
+		f  Fact
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &f.Tenant, &f.Outcome, &f.Cost}, func() error {
+		e.Facts[id] = append(e.Facts[id], f)
+		return nil
+	})
+	return err
+}
+
+// rollupDifferences sums the facts up anew, at every grain, and counts the rows that
+// differ.
+const rollupDifferences = `
+	WITH summed AS (
+		SELECT tenant_id, grain, date_trunc(grain, started_at, 'UTC') AS bucket, key_id, provider, model, route, outcome,
+		       count(*) AS requests, count(*) FILTER (WHERE cost_status = 'unpriced') AS unpriced,
+		       count(*) FILTER (WHERE cost_status = 'no_usage') AS no_usage,
+		       sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(output) AS output,
+		       sum(coalesce(cost, 0)) AS cost, sum(duration_us) AS duration_us
+		FROM usage_facts CROSS JOIN (VALUES ('minute'), ('hour'), ('day')) AS grains (grain)
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+	)
+	SELECT count(*) FROM summed s
+	FULL JOIN rollups r USING (tenant_id, grain, bucket, key_id, provider, model, route, outcome)
+	WHERE (s.requests, s.unpriced, s.no_usage, s.input_uncached, s.cache_read, s.output, s.cost, s.duration_us)
+		IS DISTINCT FROM (r.requests, r.unpriced, r.no_usage, r.input_uncached, r.cache_read, r.output, r.cost, r.duration_us)`
+
+// Progress is how far the projections are.
+type Progress struct{ Traces, Facts, Gaps int64 }
+
+// Measure says how far they are now.
+func Measure(ctx context.Context, db *pgx.Conn) (p Progress, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err = db.QueryRow(ctx, `SELECT (SELECT count(*) FROM traces), (SELECT count(*) FROM usage_facts), (SELECT count(*) FROM producer_gaps)`).
+		Scan(&p.Traces, &p.Facts, &p.Gaps)
+	return p, err
+}

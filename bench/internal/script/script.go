@@ -1,0 +1,138 @@
+// Package script says, from a seed alone, how one request is to go: what is asked, what
+// the provider answers and how it misbehaves, what the answer costs, and whether the
+// client leaves. The client and the provider make the same plan from the same seed.
+package script
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Kind is how the provider behaves.
+type Kind string
+
+// The kinds of answers.
+const (
+	Answer    Kind = "answer"
+	Slow      Kind = "slow"          // a whole answer, with pauses
+	Refused   Kind = "refused"       // status 429
+	Broken    Kind = "broken"        // status 500
+	Cut       Kind = "cut"           // the connection drops in the middle
+	Abandoned Kind = "abandoned"     // the client leaves in the middle
+	lateLeave      = 3 * time.Second // at most, of a client that leaves
+)
+
+// Provider is the name the rig gives the scripted provider.
+const Provider = "mock"
+
+// Price of a model, in picodollars a token.
+type Price struct{ Input, CachedInput, Output int64 }
+
+// Prices are of the models that are asked for. They have no common divisor, so that a
+// wrong count cannot come to the right sum.
+func Prices() map[string]Price {
+	return map[string]Price{
+		"chaos-large": {Input: 2_500_003, CachedInput: 1_250_007, Output: 10_000_019},
+		"chaos-small": {Input: 150_011, CachedInput: 75_013, Output: 600_023},
+	}
+}
+
+// Usage is what the provider reports.
+type Usage struct {
+	Prompt, Cached, Completion int64 // Cached is part of Prompt
+}
+
+// Plan is one request.
+type Plan struct {
+	Seed     uint64
+	Kind     Kind
+	Model    string
+	Stream   bool
+	AskUsage bool // the client asks for usage in the stream
+	Words    []string
+	Pause    time.Duration // of the provider, between words, or before a plain answer
+	Leave    time.Duration // when the client leaves, if it is Abandoned
+	Usage    Usage
+}
+
+// words of answers: some need escaping in JSON, some more than a byte a letter.
+var words = strings.Fields("loom warp weft \"shuttle\" heddle reed tréadle bobbin \\twill\\ selvage 織機 fringe sett harness knot")
+
+// New makes the plan of a seed. Every answer holds the canary.
+func New(seed uint64, canary string) Plan {
+	r := rand.New(rand.NewPCG(seed, 0x6c6f6f6d)) //nolint:gosec // must be repeatable, need not be secret
+	p := Plan{Seed: seed, Kind: Answer, Model: "chaos-small", Stream: r.IntN(3) > 0, AskUsage: r.IntN(2) == 0}
+	if r.IntN(3) == 0 {
+		p.Model = "chaos-large"
+	}
+	n := 3 + r.IntN(40)
+	if r.IntN(50) == 0 {
+		n = 2000
+	}
+	for range n {
+		p.Words = append(p.Words, words[r.IntN(len(words))]+" ")
+	}
+	p.Words[r.IntN(n)] = canary + " "
+	p.Usage = Usage{Prompt: 10 + r.Int64N(5000), Completion: int64(n)}
+	p.Usage.Cached = r.Int64N(p.Usage.Prompt)
+	switch dice := r.IntN(100); {
+	case dice < 10:
+		p.Kind, p.Pause = Slow, time.Duration(1+r.IntN(60))*time.Millisecond
+	case dice < 13:
+		p.Kind = Refused
+	case dice < 16:
+		p.Kind = Broken
+	case dice < 20:
+		p.Kind = Cut
+	case dice < 24:
+		p.Kind, p.Pause = Abandoned, 20*time.Millisecond
+		p.Leave = time.Duration(r.Int64N(int64(lateLeave / 10)))
+	}
+	if !p.Stream && p.Pause > 0 {
+		p.Pause *= 20
+	}
+	return p
+}
+
+// Text is the whole answer.
+func (p *Plan) Text() string { return strings.Join(p.Words, "") }
+
+// Whole reports whether the provider gives a whole answer to a client that waits.
+func (p *Plan) Whole() bool { return p.Kind == Answer || p.Kind == Slow || p.Kind == Abandoned }
+
+// Cost of the whole answer, in picodollars.
+func (p *Plan) Cost() int64 {
+	price, u := Prices()[p.Model], p.Usage
+	return (u.Prompt-u.Cached)*price.Input + u.Cached*price.CachedInput + u.Completion*price.Output
+}
+
+// TagRequest is the metadata field that carries a request's number into its trace.
+const TagRequest = "request"
+
+type request struct {
+	Model         string            `json:"model"`
+	Stream        bool              `json:"stream,omitempty"`
+	StreamOptions map[string]bool   `json:"stream_options,omitempty"`
+	Metadata      map[string]string `json:"metadata"`
+	Messages      []message         `json:"messages"`
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// Body of the request; id is its number in the ledger.
+func (p *Plan) Body(id, canary string) ([]byte, error) {
+	r := request{
+		Model: p.Model, Stream: p.Stream, Metadata: map[string]string{TagRequest: id},
+		Messages: []message{{Role: "user", Content: fmt.Sprintf("seed=%d %s", p.Seed, canary)}},
+	}
+	if p.Stream && p.AskUsage {
+		r.StreamOptions = map[string]bool{"include_usage": true}
+	}
+	return json.Marshal(r)
+}
