@@ -13,8 +13,8 @@ import (
 
 // adminSettings say where the admin API is and with which key to call it.
 type adminSettings struct {
-	DashboardURL string        `split_words:"true" desc:"dashboard to administer, for loom apply, tenant and key; the one of dev.env in LOOM_DATA_DIR when empty"`
-	AdminKey     config.Secret `split_words:"true" desc:"admin key, for loom apply, tenant and key; the one of dev.env in LOOM_DATA_DIR when empty"`
+	DashboardURL string        `split_words:"true" desc:"dashboard to administer, for loom apply, tenant, key, verify and dead; the one of dev.env in LOOM_DATA_DIR when empty"`
+	AdminKey     config.Secret `split_words:"true" desc:"admin key, for loom apply, tenant, key, verify and dead; the one of dev.env in LOOM_DATA_DIR when empty"`
 	DataDir      string        `split_words:"true" default:".loom" desc:"directory of loom up, whose dev.env holds its keys"`
 }
 

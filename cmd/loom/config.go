@@ -43,7 +43,7 @@ func writeReference(w io.Writer) error {
 		settings      any
 	}{
 		{"loom up", "LOOM", &up.Settings{}},
-		{"loom apply, tenant, key", "LOOM", &adminSettings{}},
+		{"loom apply, tenant, key, verify, dead", "LOOM", &adminSettings{}},
 		{"loom migrate", migratePrefix, &migrateSettings{}},
 		{"gateway", gateway.Prefix, &gateway.Config{}},
 		{"recorder", recorder.Prefix, &recorder.Config{}},

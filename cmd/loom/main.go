@@ -46,6 +46,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(),
 		newApply(), newTenant(), newKey(),
+		newVerify(), newDead(),
 		newGateway(), newRecorder(), newAnalytics(), newDashboard(),
 		newMigrate(), newConfig(), newVersion(),
 	)

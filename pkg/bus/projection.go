@@ -146,3 +146,37 @@ func Lag(ctx context.Context, js jetstream.JetStream, durable string) (uint64, e
 	info := consumer.CachedInfo() // just fetched
 	return info.NumPending + uint64(max(0, info.NumAckPending)), nil
 }
+
+// Progress is how far a durable has come.
+type Progress struct {
+	Unsettled uint64    // as Lag counts
+	Settled   time.Time // every event that was stored before, by the broker's clock, is settled
+}
+
+// ProgressOf asks how far durable has come by now.
+func ProgressOf(ctx context.Context, js jetstream.JetStream, durable string, now time.Time) (Progress, error) {
+	stream, err := js.Stream(ctx, StreamTrace)
+	if err != nil {
+		return Progress{}, fmt.Errorf("stream %s: %w", StreamTrace, err)
+	}
+	consumer, err := stream.Consumer(ctx, durable)
+	if err != nil {
+		return Progress{}, fmt.Errorf("consumer %s: %w", durable, err)
+	}
+	info := consumer.CachedInfo() // just fetched
+	p := Progress{Unsettled: info.NumPending + uint64(max(0, info.NumAckPending)), Settled: now}
+	if p.Unsettled == 0 {
+		return p, nil
+	}
+	// The oldest that is not settled. The stream may have let go of those before it.
+	first := max(info.AckFloor.Stream+1, stream.CachedInfo().State.FirstSeq)
+	msg, err := stream.GetMsg(ctx, first)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound): // settled meanwhile and gone
+	case err != nil:
+		return Progress{}, fmt.Errorf("event %d of stream %s: %w", first, StreamTrace, err)
+	case msg.Time.Before(now):
+		p.Settled = msg.Time.UTC()
+	}
+	return p, nil
+}

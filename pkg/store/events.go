@@ -68,6 +68,22 @@ func KeepPartitions(ctx context.Context, db Execer, log *slog.Logger) {
 	}
 }
 
+// DropPartitions drops the traces and bodies of every day before the given one, in UTC,
+// for good, and says how many partitions that were. What it cannot lock at once is left
+// for the next call, with an error.
+func DropPartitions(ctx context.Context, db Querier, before time.Time) (dropped int, err error) {
+	for {
+		var n int
+		if err := db.QueryRow(ctx, `SELECT loom_drop_partitions($1::date)`, before.UTC()).Scan(&n); err != nil {
+			return dropped, fmt.Errorf("drop partitions: %w", Wrap(err))
+		}
+		if n == 0 {
+			return dropped, nil
+		}
+		dropped += n
+	}
+}
+
 // QueuePartitions adds to batch the making of the partitions events need, for those
 // days nobody foresaw. It asks every time, which is cheap, because a partition may
 // also be dropped.
@@ -94,7 +110,18 @@ var deadRows = NewRows(
 	Col("msg_id", "text", func(d deadRow) string { return d.MsgID }),
 	Col("data", "bytea", func(d deadRow) []byte { return d.Data }),
 	Col("reason", "text", func(d deadRow) string { return d.Reason }),
+	Col("producer_id", "text", func(d deadRow) *string { return placed(d, d.Place.ProducerID) }),
+	Col("producer_epoch", "bigint", func(d deadRow) *int64 { return placed(d, d.Place.Epoch) }),
+	Col("producer_seq", "bigint", func(d deadRow) *int64 { return placed(d, d.Place.Seq) }),
 )
+
+// placed is a part of d's place; nil if d has none.
+func placed[V any](d deadRow, part V) *V {
+	if d.Place.Seq == 0 {
+		return nil
+	}
+	return &part
+}
 
 // QueueDead adds to batch that consumer sets dead aside in dead_events.
 func QueueDead(batch *pgx.Batch, consumer string, dead []event.Dead) {

@@ -46,6 +46,10 @@ func samples(traceID, keyID string) map[string]sample {
 		"PATCH /api/v1/admin/tenants/:id":     {path: "/api/v1/admin/tenants/acme", body: map[string]string{"name": "Acme"}, want: admin},
 		"GET /api/v1/admin/tenants/:id/keys":  {path: "/api/v1/admin/tenants/acme/keys", want: admin},
 		"POST /api/v1/admin/tenants/:id/keys": {path: "/api/v1/admin/tenants/acme/keys", body: map[string]string{"name": "new"}, want: makes},
+		"GET /api/v1/admin/verify":            {want: admin},
+		"GET /api/v1/admin/dead":              {want: admin},
+		"GET /api/v1/admin/dead/:id":          {path: "/api/v1/admin/dead/1", want: admin},
+		"POST /api/v1/admin/dead/:id/retry":   {path: "/api/v1/admin/dead/1/retry", want: admin},
 		"DELETE /api/v1/admin/keys/:id":       {path: "/api/v1/admin/keys/" + keyID, want: admin},
 	}
 }
@@ -57,6 +61,7 @@ func TestRouteMatrix(t *testing.T) {
 	r := newRig(t)
 	s := r.trace(time.Now(), bodies("q", "a"))
 	r.insert(t, s)
+	r.died(t, "recorder", testkit.Event("acme", time.Now()))
 	result, err := r.Apply(t.Context(), &manifest.Manifest{Tenants: []manifest.Tenant{
 		{ID: "acme", Keys: []manifest.Key{{Name: "chat", Scopes: []tenant.Scope{tenant.ScopeChat}}, {Name: "victim"}}},
 	}}, false)

@@ -23,10 +23,12 @@ import (
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/auth"
+	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/httpapi"
 	"loom.internal/services/dashboard/internal/push"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
+	"loom.internal/services/dashboard/internal/verify"
 	"loom.internal/services/dashboard/web"
 )
 
@@ -102,9 +104,17 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier, err := verify.New(d.AdminDB, d.NATS, d.Now)
+	if err != nil {
+		return nil, err
+	}
+	desk, err := dead.New(d.AdminDB, d.NATS)
+	if err != nil {
+		return nil, err
+	}
 	s.api, err = httpapi.New(httpapi.Options{
 		Auth: s.auth, Limiter: limiter, Traces: reader, Stats: stats.NewReader(d.DB), Admin: s.admin,
-		Push: s.push.Push, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
+		Push: s.push.Push, Verifier: verifier, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
 		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
 	})
 	if err != nil {

@@ -2,6 +2,8 @@ package recorder
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"loom.internal/pkg/config"
 )
@@ -9,10 +11,14 @@ import (
 // Prefix of the variables Config is read from.
 const Prefix = "LOOM_RECORDER"
 
+// minRetention leaves yesterday alone: events come late.
+const minRetention = 24 * time.Hour
+
 // Config are the recorder's settings.
 type Config struct {
 	NATSURL     string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
 	DatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_recorder."`
+	Retention   time.Duration `default:"0s" desc:"How long traces and their bodies are kept, such as 720h, by whole days in UTC; 0 for ever. Usage facts and rollups stay. Of several recorders the shortest holds, and what is dropped is gone."`
 	OpsAddr     string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
 	LogLevel    string        `split_words:"true" default:"info" desc:"debug, info, warn or error."`
 	LogFormat   string        `split_words:"true" default:"json" desc:"json or text."`
@@ -26,6 +32,9 @@ func (c *Config) Validate() error {
 	}
 	if c.DatabaseURL == "" {
 		errs = append(errs, errors.New(Prefix+"_DATABASE_URL is missing: give a postgres:// URL for the role loom_recorder"))
+	}
+	if c.Retention != 0 && c.Retention < minRetention {
+		errs = append(errs, fmt.Errorf(Prefix+"_RETENTION %s: give 0, which keeps traces for ever, or at least %s", c.Retention, minRetention))
 	}
 	return errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/event"
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/recorder/internal/traces"
@@ -36,10 +34,11 @@ type Service struct {
 	js         jetstream.JetStream
 	projection bus.Projection
 	board      *watermark.Board
+	retention  retention
 }
 
 // New wires the service; it does no I/O.
-func New(_ Config, d Deps) (*Service, error) {
+func New(cfg Config, d Deps) (*Service, error) {
 	js, err := jetstream.New(d.NATS)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
@@ -53,19 +52,15 @@ func New(_ Config, d Deps) (*Service, error) {
 	writer := traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}
 	board := watermark.New(js, d.Log, writer.Recorded)
 	writer.Marked = board.Mark
-	return &Service{d: d, js: js, board: board, projection: bus.Projection{
+	keep := retention(cfg.Retention)
+	return &Service{d: d, js: js, board: board, retention: keep, projection: bus.Projection{
 		Durable: bus.ConsumerRecorder,
 		Store:   writer.Write,
-		Check:   check,
+		Check:   keep.accept,
 		BadData: store.IsData,
 		Metrics: metrics,
 		Log:     d.Log,
 	}}, nil
-}
-
-// check refuses what decodes but has no place in the tables.
-func check(e *event.TraceEvent) error {
-	return errors.Join(store.CheckDay(e, time.Now()), traces.Check(e))
 }
 
 // Run records until ctx ends, and returns after the batch in hand. It waits for NATS
@@ -76,6 +71,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
 	g.Go(func() error { s.board.Run(ctx); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
+	g.Go(func() error { s.retention.keep(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error {
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
 			"postgres": func(ctx context.Context) error { return store.Wrap(s.d.DB.Ping(ctx)) },

@@ -242,7 +242,7 @@ func TestPartitionsOnDemand(t *testing.T) {
 	if n := r.count(t, `SELECT count(*) FROM traces`); n != 2 {
 		t.Errorf("traces: got %d, want 2", n)
 	}
-	// Retention drops a day; an event of it that comes late makes it again.
+	// A day that went without the recorder's retention: an event that comes late makes it again.
 	for _, table := range []string{"traces", "trace_bodies"} {
 		if _, err := r.Pool("").Exec(t.Context(), `DROP TABLE `+table+`_`+old.UTC().Format("20060102")); err != nil {
 			t.Fatal(err)
@@ -251,7 +251,7 @@ func TestPartitionsOnDemand(t *testing.T) {
 	testkit.Publish(t, r.js, testkit.Event("acme", old))
 	r.settled(t)
 	if n := r.count(t, `SELECT count(*) FROM traces`); n != 2 {
-		t.Errorf("traces after retention and a late event: got %d, want 2", n)
+		t.Errorf("traces after a drop and a late event: got %d, want 2", n)
 	}
 	if n := r.count(t, `SELECT count(*) FROM dead_events`); n != 0 {
 		t.Errorf("dead events: got %d, want 0", n)

@@ -82,9 +82,12 @@ loom_admin prices riud
 loom_admin producer_gaps r
 loom_admin producers r
 loom_admin providers riud
+loom_admin retention r
+loom_admin rollups r
 loom_admin routes riud
 loom_admin sessions riud
 loom_admin tenants riud
+loom_admin usage_facts r
 loom_analytics dead_events i
 loom_analytics prices r
 loom_analytics rollups riu
@@ -117,6 +120,30 @@ loom_recorder traces i`)
 	}
 }
 
+// Rights on single columns, where a role has none on the table: administration may know
+// which traces there are, to compare them with the ledger, and nothing else of them.
+func TestColumnRights(t *testing.T) {
+	t.Parallel()
+	db := testkit.Postgres(t).Pool("")
+	if err := store.EnsurePartitions(t.Context(), db, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"loom_admin traces.recorded_at SELECT", "loom_admin traces.started_at SELECT",
+		"loom_admin traces.tenant_id SELECT", "loom_admin traces.trace_id SELECT",
+	}
+	got := collect(t, db, "", `
+		SELECT format('%s %s.%s %s', role, relname, attname, p)
+		FROM unnest($1::text[]) AS role CROSS JOIN pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+		CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p
+		WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace = 'public'::regnamespace
+		  AND has_column_privilege(role, pg_class.oid, attnum, p) AND NOT has_table_privilege(role, pg_class.oid, p)
+		ORDER BY 1`, roles)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rights on columns (-want +got):\n%s", diff)
+	}
+}
+
 // The rights above, tried: a refusal is a refusal of the server.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -129,17 +156,24 @@ func TestRefusals(t *testing.T) {
 		"loom_recorder": {
 			`SELECT trace_id FROM traces`, `SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces_` + today, `UPDATE traces SET outcome = 'failed'`,
 			`DELETE FROM traces`, `SELECT 1 FROM dead_events`, `SELECT 1 FROM usage_facts`, `SELECT 1 FROM providers`, `CREATE TABLE mine ()`, `DROP TABLE traces`,
+			`SELECT 1 FROM retention`,
 		},
 		"loom_analytics": {
 			`SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces`, `DELETE FROM usage_facts`, `UPDATE usage_facts SET cost = 0`, `DELETE FROM rollups`,
 			`UPDATE prices SET input = 0`, `SELECT 1 FROM api_keys`, `SELECT 1 FROM dead_events`, `SELECT 1 FROM usage_facts_` + today,
+			`SELECT loom_drop_partitions('2020-01-01')`,
 		},
 		"loom_dashboard": {
 			`INSERT INTO rollups SELECT * FROM rollups`, `DELETE FROM access_log`, `UPDATE access_log SET actor = 'nobody'`, `SELECT 1 FROM providers`,
 			`SELECT 1 FROM admin_keys`, `SELECT 1 FROM trace_bodies_` + today, `SELECT loom_ensure_partitions(current_date, 1)`,
+			`SELECT loom_drop_partitions('2020-01-01')`, `SELECT 1 FROM retention`,
 			`ALTER TABLE traces DISABLE ROW LEVEL SECURITY`, `SET ROLE loom_admin`,
 		},
-		"loom_admin": {`SELECT 1 FROM traces`, `SELECT 1 FROM trace_bodies`, `SELECT 1 FROM usage_facts`, `DELETE FROM access_log`},
+		"loom_admin": {
+			`SELECT model_requested FROM traces`, `SELECT * FROM traces`, `SELECT 1 FROM trace_bodies`, `SELECT trace_id FROM traces_` + today,
+			`DELETE FROM usage_facts`, `UPDATE rollups SET cost = 0`, `UPDATE dead_events SET reason = ''`, `DELETE FROM access_log`,
+			`UPDATE retention SET kept_from = now()`, `SELECT loom_drop_partitions('2020-01-01')`,
+		},
 	} {
 		for _, sql := range statements {
 			_, err := db.Pool(role).Exec(t.Context(), sql)

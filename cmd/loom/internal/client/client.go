@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	timeout     = 30 * time.Second
-	maxResponse = 16 << 20
+	timeout       = 30 * time.Second
+	verifyTimeout = 3 * time.Minute // the dashboard gives it two
+	maxResponse   = 16 << 20
+	deadPage      = 200 // the most it lists at once
 )
 
 // ErrNotConnected means that no dashboard answered at the address.

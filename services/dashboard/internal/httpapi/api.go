@@ -16,8 +16,10 @@ import (
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/auth"
+	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
+	"loom.internal/services/dashboard/internal/verify"
 )
 
 // Options are what the API serves and how.
@@ -28,7 +30,11 @@ type Options struct {
 	Stats   *stats.Reader
 	Admin   *admin.Admin
 	Push    func(context.Context) error // tells gateways of what was changed
-	UI      http.Handler                // for every path that is not the API's, base path included
+
+	Verifier *verify.Verifier
+	Dead     *dead.Desk
+
+	UI      http.Handler // for every path that is not the API's, base path included
 	Ready   *telemetry.Readiness
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

@@ -13,7 +13,9 @@ import (
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/dashboard/internal/admin"
+	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/traces"
+	"loom.internal/services/dashboard/internal/verify"
 )
 
 // apiError is an answer that says what went wrong, in words for the caller.
@@ -56,6 +58,12 @@ func answer(err error) *apiError {
 		return &apiError{http.StatusNotFound, "payload_not_recorded", traces.ErrNotRecorded.Error(), nil}
 	case errors.Is(err, traces.ErrUnreadable):
 		return &apiError{http.StatusInternalServerError, "payload_unreadable", traces.ErrUnreadable.Error(), nil}
+	case errors.Is(err, dead.ErrSubject):
+		return &apiError{http.StatusConflict, "not_retryable", dead.ErrSubject.Error(), nil}
+	case errors.Is(err, dead.ErrBus):
+		return &apiError{http.StatusServiceUnavailable, "unavailable", dead.ErrBus.Error() + ", which stays where it is: try again", nil}
+	case errors.Is(err, verify.ErrBus):
+		return &apiError{http.StatusServiceUnavailable, "unavailable", verify.ErrBus.Error() + ", so what is on its way is not known: try again", nil}
 	case errors.Is(err, store.ErrNotFound):
 		return errNotFound
 	case errors.Is(err, store.ErrConflict):

@@ -89,13 +89,19 @@ func (p *params) enum(name string, allowed ...string) string {
 }
 
 func (p *params) limit(standard, most int) int {
-	v := p.one("limit")
+	return int(p.number("limit", int64(standard), 1, int64(most)))
+}
+
+// number is a whole number from least to most; standard when it is absent.
+func (p *params) number(name string, standard, least, most int64) int64 {
+	v := p.one(name)
 	if v == "" {
 		return standard
 	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > most {
-		p.bad("limit", fmt.Sprintf("must be a number from 1 to %d", most))
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < least || n > most {
+		p.bad(name, fmt.Sprintf("must be a number from %d to %d", least, most))
+		return standard
 	}
 	return n
 }

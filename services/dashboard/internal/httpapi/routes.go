@@ -26,6 +26,8 @@ const (
 	session    = "/api/v1/session"
 	tenants    = "/api/v1/admin/tenants"
 	tenantKeys = "/api/v1/admin/tenants/:id/keys"
+	deadEvents = "/api/v1/admin/dead"
+	verifying  = "/api/v1/admin/verify"
 )
 
 // routes is every route of the API and who may call it.
@@ -56,6 +58,11 @@ func (a *API) routes() []route {
 		{http.MethodGet, tenantKeys, admin, a.listKeys},
 		{http.MethodPost, tenantKeys, admin, a.createKey},
 		{http.MethodDelete, "/api/v1/admin/keys/:id", admin, a.revokeKey},
+
+		{http.MethodGet, verifying, admin, a.verify},
+		{http.MethodGet, deadEvents, admin, a.listDead},
+		{http.MethodGet, deadEvents + "/:id", admin, a.getDead},
+		{http.MethodPost, deadEvents + "/:id/retry", admin, a.retryDead},
 	}
 }
 

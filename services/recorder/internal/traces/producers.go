@@ -37,7 +37,11 @@ var progressRows = store.NewRows(
 )
 
 var addProgress = progressRows.Insert("producers") + `
-	ON CONFLICT (producer_id, epoch) DO UPDATE SET recorded = producers.recorded + EXCLUDED.recorded, updated_at = now()
+	ON CONFLICT (producer_id, epoch) DO UPDATE SET recorded = producers.recorded + EXCLUDED.recorded, updated_at = now(),
+		watermark_at = CASE
+			WHEN loom_watermark(producers.recorded) < upper(producers.recorded) - 1
+			 AND loom_watermark(producers.recorded) = loom_watermark(producers.recorded + EXCLUDED.recorded)
+			THEN producers.watermark_at ELSE now() END
 	RETURNING producer_id, epoch, loom_watermark(recorded)`
 
 // queueProgress adds to batch that the numbers of these events are in Postgres, and

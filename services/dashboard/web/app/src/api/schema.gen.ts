@@ -258,6 +258,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check that nothing is missing
+         * @description Every number of every gateway is in Postgres, every trace of the last days has its usage fact and every fact its trace, the rollups come to what the ledger comes to, and no event is set aside. It may run beside writers: what is on its way is `pending`. 503 where the bus does not answer. What gateways have not sent yet is not seen here.
+         */
+        get: operations["verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events that were set aside
+         * @description The latest first.
+         */
+        get: operations["listDeadEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/dead/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An event that was set aside, with its data */
+        get: operations["getDeadEvent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/dead/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send an event again that was set aside
+         * @description It goes to all consumers; those that have it store nothing twice. One that still cannot be taken is set aside again under a new id. 409 `not_retryable` where its subject is no trace event's, 503 where the bus did not take it.
+         */
+        post: operations["retryDeadEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -265,7 +342,7 @@ export interface components {
         Error: {
             error: {
                 /** @enum {string} */
-                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "too_many_requests" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
+                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "too_many_requests" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
                 message: string;
                 request_id: string;
             };
@@ -629,6 +706,138 @@ export interface components {
             revoked_at: string;
             pushed: boolean;
         };
+        /**
+         * @description `pending`: nothing is missing for all that is known, but something is on its way. `missing`: something is not there, or differs.
+         * @enum {string}
+         */
+        VerifyState: "complete" | "pending" | "missing";
+        VerifyReport: {
+            /** Format: date-time */
+            at: string;
+            state: components["schemas"]["VerifyState"];
+            consumers: {
+                name: string;
+                /** @description Events on the stream that it has not stored yet. */
+                unsettled: number;
+                /**
+                 * Format: date-time
+                 * @description Everything put on the stream before is stored.
+                 */
+                settled: string;
+            }[];
+            /** @description Lives of gateways that were heard of in these days, and all with gaps; those first, then the latest. At most 1,000. */
+            producers: components["schemas"]["VerifyProducer"][];
+            /** @description The latest first. */
+            days: components["schemas"]["VerifyDay"][];
+            /** @description Events that are set aside. */
+            dead: number;
+            /** @description What is wrong; empty unless `state` is `missing`. */
+            findings: {
+                /** @enum {string} */
+                check: "producers" | "traces" | "facts" | "rollups" | "dead";
+                message: string;
+                advice: string;
+            }[];
+        };
+        VerifyProducer: {
+            producer_id: string;
+            epoch: number;
+            /** @description Numbers in Postgres, as traces or as events set aside. */
+            recorded: number;
+            /** @description The highest of them. */
+            highest: number;
+            /** @description None is missing up to here. */
+            watermark: number;
+            /** @description Below the highest. */
+            missing: number;
+            /** Format: date-time */
+            updated_at: string;
+            state: components["schemas"]["VerifyState"];
+            /** @description Runs of numbers that have not come, both ends included; the first 20. */
+            gaps: {
+                from: number;
+                to: number;
+            }[];
+        };
+        VerifyDay: {
+            /**
+             * Format: date
+             * @description In UTC, by the start of requests.
+             */
+            day: string;
+            /** @description Retention has dropped its traces: only the ledger is compared. */
+            dropped: boolean;
+            traces: number;
+            facts: number;
+            /** @description Traces without a usage fact. */
+            missing_facts: number;
+            /** @description Usage facts without a trace. */
+            missing_traces: number;
+            /** @description One of the two is there, the other on its way. */
+            pending: number;
+            rollups: number;
+            wrong_rollups: number;
+            state: components["schemas"]["VerifyState"];
+            /** @description The first 10 of the wrong rollups. */
+            differences: components["schemas"]["VerifyDifference"][];
+        };
+        /** @description Requests and cost are null where there is no such row; where both are equal, another column differs. */
+        VerifyDifference: {
+            tenant_id: string;
+            /** @enum {string} */
+            grain: "minute" | "hour" | "day";
+            /** Format: date-time */
+            bucket: string;
+            key_id: string;
+            provider: string;
+            model: string;
+            route: string;
+            outcome: components["schemas"]["Outcome"];
+            ledger_requests: number | null;
+            rollup_requests: number | null;
+            /** @description Picodollars, decimal text. */
+            ledger_cost: string | null;
+            rollup_cost: string | null;
+        };
+        DeadEvent: {
+            id: number;
+            /** @description Who could not take it. */
+            consumer: string;
+            stream_seq: number;
+            subject: string;
+            /** @description Its dedupe id, which is its trace's id. */
+            msg_id: string;
+            reason: string;
+            /** Format: date-time */
+            died_at: string;
+            /** @description Bytes of its data. */
+            size: number;
+            /** @description Its place in its gateway's sequence; null where its headers did not say. */
+            producer: {
+                id: string;
+                epoch: number;
+                seq: number;
+            } | null;
+        };
+        DeadPage: {
+            items: components["schemas"]["DeadEvent"][];
+            next_cursor: string | null;
+        };
+        DeadFull: components["schemas"]["DeadEvent"] & {
+            /**
+             * Format: byte
+             * @description The event as it came: protobuf, its bodies sealed.
+             */
+            data: string;
+        };
+        DeadRetried: {
+            /** @description That it had among the dead. */
+            id: number;
+            /** @description Where it is on the stream now. */
+            stream_seq: number;
+            /** @description The dedupe id it went under. */
+            msg_id: string;
+        };
     };
     responses: {
         /** @description What went wrong. */
@@ -645,6 +854,7 @@ export interface components {
         /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
         Tenant: string;
         TraceID: string;
+        DeadID: string;
         TenantID: string;
         /** @description A window that ends now; 24h without `range`, `from` and `to`. Not together with `from` and `to`. */
         Range: "15m" | "1h" | "6h" | "24h" | "7d" | "30d";
@@ -1104,6 +1314,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["KeyRevoked"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    verify: {
+        parameters: {
+            query?: {
+                /** @description UTC days to look at, today included. It reads every fact of theirs. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerifyReport"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listDeadEvents: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                limit?: number;
+                consumer?: "recorder" | "analytics";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadPage"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getDeadEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["DeadID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event; bodies in it are sealed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadFull"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    retryDeadEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["DeadID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is on the stream again. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadRetried"];
                 };
             };
             default: components["responses"]["Error"];
