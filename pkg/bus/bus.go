@@ -35,11 +35,15 @@ const (
 	PrefixTenant = "tenant." // + tenant id: tenant.Tenant
 )
 
-// WatermarkKey is the key of BucketWatermark under which recorders put, in decimal, the
-// highest sequence number of a producer's epoch below which Postgres lacks none.
-func WatermarkKey(producerID string, epoch int64) string {
-	return producerID + "." + strconv.FormatInt(epoch, 10)
+// WatermarkKey is the key of BucketWatermark under which a consumer puts, in decimal, the
+// highest number of a gateway's life below which it lacks none.
+func WatermarkKey(consumer string, life event.Life) string {
+	return life.ProducerID + "." + strconv.FormatInt(life.Epoch, 10) + "." + consumer
 }
+
+// Consumers lists the durables that every event must reach before its gateway may let go
+// of it.
+func Consumers() []string { return []string{ConsumerRecorder, ConsumerAnalytics} }
 
 const (
 	ackWait       = 30 * time.Second
@@ -142,7 +146,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", StreamTrace, err)
 	}
-	for _, durable := range []string{ConsumerRecorder, ConsumerAnalytics} {
+	for _, durable := range Consumers() {
 		_, err := js.CreateOrUpdateConsumer(ctx, StreamTrace, jetstream.ConsumerConfig{
 			Durable:       durable,
 			AckPolicy:     jetstream.AckExplicitPolicy,

@@ -37,6 +37,18 @@ func ParsePlace(producer, seq string) (Place, bool) {
 	return Place{producer[:slash], epoch, n}, true
 }
 
+// Life is one life of a gateway process: its numbers begin at 1.
+type Life struct {
+	ProducerID string
+	Epoch      int64
+}
+
+// Life is the one that p stands in.
+func (p Place) Life() Life { return Life{p.ProducerID, p.Epoch} }
+
+// Watermarks are the highest numbers below which a consumer lacks none.
+type Watermarks map[Life]int64
+
 var producerPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // ValidProducer reports whether id can be a producer's: 1 to 64 of A-Z, a-z, 0-9, '-'

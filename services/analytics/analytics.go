@@ -41,6 +41,7 @@ type Service struct {
 	d          Deps
 	js         jetstream.JetStream
 	projection bus.Projection
+	board      *bus.Board
 }
 
 // New wires the service; it does no I/O.
@@ -63,8 +64,11 @@ func New(_ Config, d Deps) (*Service, error) {
 	}
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
-	writer := ledger.Writer{DB: d.DB, Consumer: bus.ConsumerAnalytics, Prices: prices.Current, Unpriced: unpriced}
-	return &Service{d: d, js: js, projection: bus.Projection{
+	board := bus.NewBoard(js, bus.ConsumerAnalytics, d.Log, func(ctx context.Context, since time.Time) (event.Watermarks, error) {
+		return store.ProgressAnalytics.Watermarks(ctx, d.DB, since)
+	})
+	writer := ledger.Writer{DB: d.DB, Consumer: bus.ConsumerAnalytics, Prices: prices.Current, Marked: board.Mark, Unpriced: unpriced}
+	return &Service{d: d, js: js, board: board, projection: bus.Projection{
 		Durable: bus.ConsumerAnalytics,
 		Store:   writer.Write,
 		Check:   func(e *event.TraceEvent) error { return store.CheckDay(e, time.Now()) },
@@ -95,6 +99,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
+	g.Go(func() error { s.board.Run(ctx); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error {
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{

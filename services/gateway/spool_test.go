@@ -38,8 +38,29 @@ func (w *world) confirm(e *event.TraceEvent) {
 	kv, err := w.js.KeyValue(context.Background(), bus.BucketWatermark)
 	w.must(err)
 	p := e.Place()
-	_, err = kv.PutString(context.Background(), bus.WatermarkKey(p.ProducerID, p.Epoch), strconv.FormatInt(p.Seq, 10))
+	for _, consumer := range bus.Consumers() {
+		_, err = kv.PutString(context.Background(), bus.WatermarkKey(consumer, p.Life()), strconv.FormatInt(p.Seq, 10))
+		w.must(err)
+	}
+}
+
+// What the recorder has and analytics has not is not let go of: a broker that lost it
+// now would leave a trace without a cost.
+func TestSpoolKeepsWhatOneConsumerLacks(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{change: func(c *gateway.Config) { c.ResendAfter = time.Second }})
+	equal(t, "status", w.chat(demoChat).status, 200)
+	e := w.trace()
+	kv, err := w.js.KeyValue(t.Context(), bus.BucketWatermark)
 	w.must(err)
+	_, err = kv.PutString(t.Context(), bus.WatermarkKey(bus.ConsumerRecorder, e.Place().Life()), strconv.FormatInt(e.Place().Seq, 10))
+	w.must(err)
+	w.must(w.js.DeleteStream(t.Context(), bus.StreamTrace))
+	w.must(bus.Ensure(t.Context(), w.js, bus.DefaultLayout()))
+	equal(t, "sent again", w.trace().GetTraceId(), e.GetTraceId())
+	equal(t, "kept", w.metric("loom_gateway_spool_events"), 1)
+	w.confirm(e)
+	w.eventually("gone", func() bool { return w.metric("loom_gateway_spool_events") == 0 })
 }
 
 // What a gateway could not publish, the next one on its spool does: the same producer,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
@@ -13,10 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/recorder/internal/traces"
-	"loom.internal/services/recorder/internal/watermark"
 )
 
 // Deps are what the recorder works with; who opened them closes them.
@@ -33,7 +34,7 @@ type Service struct {
 	d          Deps
 	js         jetstream.JetStream
 	projection bus.Projection
-	board      *watermark.Board
+	board      *bus.Board
 	retention  retention
 }
 
@@ -50,7 +51,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
 	writer := traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}
-	board := watermark.New(js, d.Log, writer.Recorded)
+	board := bus.NewBoard(js, bus.ConsumerRecorder, d.Log, func(ctx context.Context, since time.Time) (event.Watermarks, error) {
+		return store.ProgressRecorder.Watermarks(ctx, d.DB, since)
+	})
 	writer.Marked = board.Mark
 	keep := retention(cfg.Retention)
 	return &Service{d: d, js: js, board: board, retention: keep, projection: bus.Projection{

@@ -27,7 +27,7 @@ func (r *rig) watermark(ctx context.Context, producer string, epoch int64) strin
 	if err != nil {
 		return ""
 	}
-	entry, err := kv.Get(ctx, bus.WatermarkKey(producer, epoch))
+	entry, err := kv.Get(ctx, bus.WatermarkKey(bus.ConsumerRecorder, event.Life{ProducerID: producer, Epoch: epoch}))
 	if err != nil {
 		return ""
 	}
@@ -114,7 +114,7 @@ func TestWatermarkIsToldAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := kv.Purge(t.Context(), bus.WatermarkKey("gw-a", 1)); err != nil {
+	if err := kv.Purge(t.Context(), bus.WatermarkKey(bus.ConsumerRecorder, event.Life{ProducerID: "gw-a", Epoch: 1})); err != nil {
 		t.Fatal(err)
 	}
 	r.replica(t).start(t)

@@ -90,6 +90,7 @@ loom_admin tenants riud
 loom_admin usage_facts r
 loom_analytics dead_events i
 loom_analytics prices r
+loom_analytics producers_accounted riu
 loom_analytics rollups riu
 loom_analytics usage_facts ri
 loom_dashboard access_log ri

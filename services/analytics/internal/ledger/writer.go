@@ -28,6 +28,9 @@ type Writer struct {
 	// Prices is the book with every price that is in force now.
 	Prices func(context.Context) (*pricing.Book, error)
 
+	// Marked, if set, hears how far gateways' events have come, after the commit.
+	Marked func(event.Watermarks)
+
 	// Unpriced, if set, hears of each new fact without a price, after it is
 	// committed; why is one of Reasons.
 	Unpriced func(why string)
@@ -40,6 +43,7 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 	if err != nil {
 		return 0, err
 	}
+	all := events // an id may have come under two numbers: both are accounted for
 	// In one order everywhere, so that two writers of the same events cannot wait for
 	// each other; and each event once.
 	events = slices.SortedFunc(slices.Values(events), func(a, b *event.TraceEvent) int { return idOf(a).compare(idOf(b)) })
@@ -48,14 +52,23 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 	for i, e := range events {
 		facts[i] = newFact(e, book)
 	}
-	var added []fact
+	var (
+		added []fact
+		marks event.Watermarks
+	)
 	for range attempts {
+		marks = make(event.Watermarks)
 		err = store.InTx(ctx, w.DB, func(tx pgx.Tx) (err error) {
 			added, err = w.insert(ctx, tx, facts, dead)
-			if err != nil || len(added) == 0 {
+			if err == nil && len(added) > 0 {
+				err = sumUp(ctx, tx, added)
+			}
+			if err != nil {
 				return err
 			}
-			return sumUp(ctx, tx, added)
+			var batch pgx.Batch
+			store.ProgressAnalytics.Queue(&batch, all, dead, marks)
+			return tx.SendBatch(ctx, &batch).Close()
 		})
 		if !errors.Is(err, store.ErrRetryable) {
 			break
@@ -63,6 +76,9 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 	}
 	if err != nil {
 		return 0, err
+	}
+	if w.Marked != nil {
+		w.Marked(marks)
 	}
 	if w.Unpriced != nil {
 		for _, f := range added {

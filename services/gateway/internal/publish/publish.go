@@ -1,9 +1,9 @@
 // Package publish brings traces from the spool to JetStream, and lets the spool go of
-// those that Postgres has.
+// those that recorder and analytics both have in Postgres.
 //
-//	spool ──Next──▶ batch ──▶ LOOM_TRACE ──▶ recorder ──▶ Postgres
-//	  ▲                                                      │
-//	  └──Confirm── KV LOOM_WATERMARK ◀── watermark ──────────┘
+//	spool ──Next──▶ batch ──▶ LOOM_TRACE ──▶ recorder, analytics ──▶ Postgres
+//	  ▲                                                                 │
+//	  └──Confirm── the lower one ◀── KV LOOM_WATERMARK ◀── watermarks ──┘
 //
 // An event keeps its id and its place however often it is sent: what is stored twice is
 // one trace. What stays unconfirmed for long is sent again, for the broker may have lost
@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
 	"loom.internal/services/gateway/internal/spool"
 )
 
@@ -106,7 +108,7 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 	}
 }
 
-// confirm asks how far the recorders have come. A broker that cannot say so now will
+// confirm asks how far the consumers have come. A broker that cannot say so now will
 // be asked again.
 func (p *Publisher) confirm(ctx context.Context, sent *sent) {
 	epochs := sent.epochs()
@@ -120,15 +122,29 @@ func (p *Publisher) confirm(ctx context.Context, sent *sent) {
 		return
 	}
 	for _, epoch := range epochs {
-		entry, err := kv.Get(ctx, bus.WatermarkKey(sent.spool.Producer(), int64(epoch))) //nolint:gosec // epochs are small
+		life := event.Life{ProducerID: sent.spool.Producer(), Epoch: int64(epoch)} //nolint:gosec // epochs are small
+		if mark, err := watermark(ctx, kv, life); err == nil {
+			sent.confirm(epoch, mark, time.Now())
+		} else if !errors.Is(err, jetstream.ErrKeyNotFound) && ctx.Err() == nil {
+			p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "watermark not read", slog.Any("error", err))
+		}
+	}
+}
+
+// watermark is the number up to which every consumer has the events of a life. A consumer
+// that has said nothing has none.
+func watermark(ctx context.Context, kv jetstream.KeyValue, life event.Life) (uint64, error) {
+	lowest := uint64(math.MaxUint64)
+	for _, consumer := range bus.Consumers() {
+		entry, err := kv.Get(ctx, bus.WatermarkKey(consumer, life))
 		if err != nil {
-			continue
+			return 0, err
 		}
 		mark, err := strconv.ParseUint(string(entry.Value()), 10, 64)
 		if err != nil {
-			p.opt.Log.LogAttrs(ctx, slog.LevelError, "watermark is not a number", slog.Any("error", err))
-			continue
+			return 0, fmt.Errorf("watermark of %s: %w", consumer, err)
 		}
-		sent.confirm(epoch, mark, time.Now())
+		lowest = min(lowest, mark)
 	}
+	return lowest, nil
 }

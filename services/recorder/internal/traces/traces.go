@@ -21,7 +21,7 @@ type Writer struct {
 	Consumer string // named in dead_events
 
 	// Marked, if set, hears how far producers have come, after the commit.
-	Marked func(Watermarks)
+	Marked func(event.Watermarks)
 }
 
 // Write commits events and dead in one transaction and one round trip, and says how
@@ -46,8 +46,8 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 	if len(dead) > 0 {
 		store.QueueDead(&batch, w.Consumer, dead)
 	}
-	marks := make(Watermarks)
-	queueProgress(&batch, events, dead, marks)
+	marks := make(event.Watermarks)
+	store.ProgressRecorder.Queue(&batch, events, dead, marks)
 	if err := w.DB.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, store.Wrap(err)
 	}
