@@ -102,7 +102,12 @@ func newGateway() *cobra.Command {
 			return err
 		}
 		defer func() { _ = ln.Close() }()
-		svc, err := gateway.New(cfg, gateway.Deps{Log: p.log, NATS: p.nats, Metrics: p.reg, Ready: p.ready, Listener: ln})
+		bodies, err := bus.Connect(cfg.NATSURL, "gateway bodies", p.log)
+		if err != nil {
+			return err
+		}
+		defer bodies.Close()
+		svc, err := gateway.New(cfg, gateway.Deps{Log: p.log, NATS: p.nats, Bodies: bodies, Metrics: p.reg, Ready: p.ready, Listener: ln})
 		if err != nil {
 			return err
 		}

@@ -83,6 +83,57 @@ func TestStopWithOpenStream(t *testing.T) {
 	}
 }
 
+// TestKilledInMidStream kills Loom by SIGKILL while it streams an answer. When it is back
+// there is one trace, of what was known before the provider was called.
+func TestKilledInMidStream(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	in := up(t, dir, nil)
+	_ = openStream(t, in)
+	in.kill()
+
+	again := up(t, dir, nil)
+	again.traces(t, again.env.APIKey, 1, 30*time.Second)
+	var page struct{ Items []trace }
+	if err := again.get(again.env.APIKey, "/api/v1/traces", &page); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		trace
+		ModelRequested string `json:"model_requested"`
+		UsageSource    string `json:"usage_source"`
+		RequestBytes   int64  `json:"request_bytes"`
+		ResponseBytes  int64  `json:"response_bytes"`
+		Attempts       int    `json:"attempts"`
+	}
+	// The cost of what has no usage is known as soon as analytics has seen the event.
+	eventually(t, 5*time.Second, func() error {
+		if err := again.get(again.env.APIKey, "/api/v1/traces/"+page.Items[0].ID, &got); err != nil {
+			return err
+		}
+		if got.CostStatus != "no_usage" {
+			return fmt.Errorf("cost status %q, want no_usage", got.CostStatus)
+		}
+		return nil
+	})
+	if got.Outcome != "interrupted" || got.ErrorClass != "gateway_died" || got.HTTPStatus != 0 || got.Attempts != 0 || got.ResponseBytes != 0 {
+		t.Errorf("how it ended: got %+v, want interrupted, gateway_died, and no answer", got)
+	}
+	if got.UsageSource != "none" || got.TokensIn != nil || got.TokensOut != nil || got.CostUSD != nil {
+		t.Errorf("usage: got %+v, want none", got)
+	}
+	if got.ModelRequested != "endless" || got.Provider != "endless" || !got.Stream || got.RequestBytes == 0 {
+		t.Errorf("the request: got %+v, want a stream of endless", got)
+	}
+	// It is not recorded again by the life after.
+	again.kill()
+	last := up(t, dir, nil)
+	if code := last.ask(t, last.env.APIKey, "loom-demo", "on we go"); code != http.StatusOK {
+		t.Errorf("the life after: got %d, want 200", code)
+	}
+	last.traces(t, last.env.APIKey, 2, 45*time.Second)
+}
+
 // TestSecondSignalKills sends Ctrl-C again while the first is being obeyed.
 func TestSecondSignalKills(t *testing.T) {
 	t.Parallel()

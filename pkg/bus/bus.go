@@ -23,6 +23,7 @@ const (
 	StreamTrace       = "LOOM_TRACE"
 	BucketConfig      = "LOOM_CONFIG"
 	BucketWatermark   = "LOOM_WATERMARK"
+	BucketBodies      = "LOOM_BODIES"   // objects: bodies too large for an event, sealed
 	LivePrefix        = "loom.live.v1." // + tenant and kind: headers of every event stored
 	ConsumerRecorder  = "recorder"
 	ConsumerAnalytics = "analytics"
@@ -50,6 +51,7 @@ const (
 	maxAckPending = 4000
 	dedupeWindow  = 5 * time.Minute
 	watermarkAge  = 30 * 24 * time.Hour // a gateway gone for longer sends again what it kept
+	bodiesLonger  = time.Hour           // a body is put before its event, and is to outlive it
 )
 
 // Connect dials NATS. It does not fail while the server is away: it goes on trying,
@@ -111,14 +113,16 @@ func Ready(nc *nats.Conn) error {
 
 // Layout is how streams and buckets are made.
 type Layout struct {
-	Replicas int           // 1 alone, 3 in a cluster
-	MaxAge   time.Duration // of an event in the stream
-	MaxBytes int64         // of the stream; the oldest events go first
+	Replicas  int           // 1 alone, 3 in a cluster
+	MaxAge    time.Duration // of an event in the stream
+	MaxBytes  int64         // of the stream; the oldest events go first
+	MaxBodies int64         // bytes of BucketBodies; the oldest bodies go first
 }
 
-// DefaultLayout is for one server: 7 days, 4 GiB (about a million events of 4 KB).
+// DefaultLayout is for one server: 7 days, 4 GiB of events (about a million of 4 KB) and
+// 4 GiB of bodies too large for them.
 func DefaultLayout() Layout {
-	return Layout{Replicas: 1, MaxAge: 7 * 24 * time.Hour, MaxBytes: 4 << 30}
+	return Layout{Replicas: 1, MaxAge: 7 * 24 * time.Hour, MaxBytes: 4 << 30, MaxBodies: 4 << 30}
 }
 
 // Ensure makes the stream, its durable consumers and the buckets, or brings them to
@@ -167,6 +171,33 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 		if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
 			return fmt.Errorf("bucket %s: %w", bucket.Bucket, err)
 		}
+	}
+	return ensureBodies(ctx, js, l)
+}
+
+// ensureBodies makes BucketBodies, in the layout of an object store but for two things.
+// A full one lets the oldest go instead of refusing the next, which would stop gateways.
+// And it is read from its leader only: a replica may not have yet what was just put.
+func ensureBodies(ctx context.Context, js jetstream.JetStream, l Layout) error {
+	age := l.MaxAge
+	if age > 0 {
+		age += bodiesLonger
+	}
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        streamBodies,
+		Description: "Bodies too large for an event, sealed",
+		Subjects:    []string{chunkSubject + ">", metaSubject + ">"},
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Compression: jetstream.NoCompression,
+		Replicas:    l.Replicas,
+		MaxAge:      age,
+		MaxBytes:    l.MaxBodies,
+		Discard:     jetstream.DiscardOld,
+		AllowRollup: true,
+	})
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketBodies, err)
 	}
 	return nil
 }

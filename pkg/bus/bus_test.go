@@ -218,6 +218,56 @@ func TestConsumeFindsItsConsumerAgain(t *testing.T) {
 	s.wait(t, 3)
 }
 
+// TestNoAckForAnotherStream has a broker count anew while a batch of the old stream is in
+// hand: that is not taken for the events of the same numbers, which another consumer has
+// and loses.
+func TestNoAckForAnotherStream(t *testing.T) {
+	t.Parallel()
+	b := testkit.NATS(t)
+	nc, js := ready(t, b)
+	_, other := ready(t, b)
+	first, inHand, release := newSink(), make(chan struct{}, 100), make(chan struct{})
+	first.fail = func([]jetstream.Msg) error { inHand <- struct{}{}; <-release; return nil }
+	consume(t, js, first)
+	publish(t, js, 0, 3)
+	<-inHand
+
+	if err := other.DeleteStream(t.Context(), bus.StreamTrace); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Ensure(t.Context(), other, bus.DefaultLayout()); err != nil {
+		t.Fatal(err)
+	}
+	second, tried := newSink(), make(chan struct{}, 100)
+	second.fail = func([]jetstream.Msg) error { tried <- struct{}{}; return errors.New("store away") }
+	stop := consume(t, other, second)
+	publish(t, other, 10, 13)
+	for ackPending(t, other) < 3 {
+		<-tried
+	}
+	if err := nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for nc.Stats().Reconnects == 0 || !nc.IsConnected() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no new connection")
+		}
+	}
+	close(release)
+	for range 50 {
+		<-tick.C
+		if got := ackPending(t, other); got != 3 {
+			t.Fatalf("got %d events of the new stream not acknowledged, want all 3", got)
+		}
+	}
+	stop()
+	first.wait(t, 6)
+}
+
 func TestEnsureTwiceAndDedupe(t *testing.T) {
 	t.Parallel()
 	_, js := ready(t, testkit.NATS(t))

@@ -19,7 +19,9 @@ const (
 
 // Handler stores a batch. When it returns nil everything in the batch is acked, so
 // what it did must be committed by then. After an error the same batch comes again:
-// an event that no attempt could store has to be set aside by the handler itself.
+// an event that no attempt could store has to be set aside by the handler itself. It
+// bounds its own time; the end of ctx asks it to come to an end soon, with what it has
+// begun or with an error.
 type Handler func(ctx context.Context, batch []jetstream.Msg) error
 
 // Consume feeds a durable consumer's messages to handle, in batches of at most
@@ -30,17 +32,21 @@ type Handler func(ctx context.Context, batch []jetstream.Msg) error
 // the same durable.
 func Consume(ctx context.Context, js jetstream.JetStream, durable string, log *slog.Logger, handle Handler) error {
 	for {
-		var msgs jetstream.MessagesContext
+		var (
+			from *source
+			msgs jetstream.MessagesContext
+		)
 		err := Retry(ctx, log, "consumer not ready, trying again", func(ctx context.Context) error {
-			cons, err := js.Consumer(ctx, StreamTrace, durable)
-			if err != nil {
+			var cons jetstream.Consumer
+			var err error
+			if from, cons, err = open(ctx, js, durable); err != nil {
 				return err
 			}
 			msgs, err = cons.Messages(jetstream.PullMaxMessages(2*BatchSize), jetstream.PullExpiry(10*time.Second))
 			return err
 		})
 		if err == nil {
-			err = drain(ctx, msgs, log, handle)
+			err = from.drain(ctx, msgs, log, handle)
 			giveBack(msgs)
 		}
 		if ctx.Err() != nil {
@@ -52,11 +58,11 @@ func Consume(ctx context.Context, js jetstream.JetStream, durable string, log *s
 }
 
 // drain settles batch after batch until ctx or the iterator ends.
-func drain(ctx context.Context, msgs jetstream.MessagesContext, log *slog.Logger, handle Handler) error {
+func (s *source) drain(ctx context.Context, msgs jetstream.MessagesContext, log *slog.Logger, handle Handler) error {
 	for {
 		batch, err := gather(ctx, msgs, log)
 		if len(batch) > 0 {
-			if err := settle(ctx, batch, log, handle); err != nil {
+			if err := s.settle(ctx, batch, log, handle); err != nil {
 				return err
 			}
 		}
@@ -120,17 +126,20 @@ func next(ctx context.Context, msgs jetstream.MessagesContext, log *slog.Logger)
 }
 
 // settle calls handle until it succeeds, then acks. Only the end of ctx makes it give
-// up; the broker then delivers the batch again, to whoever consumes next.
-func settle(ctx context.Context, batch []jetstream.Msg, log *slog.Logger, handle Handler) error {
+// up; the broker then delivers the batch again, to whoever consumes next. Its error says
+// why nothing more is to be had of this source.
+func (s *source) settle(ctx context.Context, batch []jetstream.Msg, log *slog.Logger, handle Handler) error {
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		// A batch in hand is finished even when ctx ends meanwhile.
-		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackWait)
+		// Events of a broker that has lost its disk come again from their gateways; what
+		// they refer to is not on the new one.
+		if err := s.same(ctx); errors.Is(err, errAnother) {
+			return err
+		}
 		done := make(chan error, 1)
-		go func() { done <- handle(attempt, batch) }()
+		go func() { done <- handle(ctx, batch) }()
 		err := await(done, alive.C, batch)
-		cancel()
 		if err == nil {
 			break
 		}
@@ -152,11 +161,12 @@ func settle(ctx context.Context, batch []jetstream.Msg, log *slog.Logger, handle
 			}
 		}
 	}
-	for _, msg := range batch {
-		if err := msg.Ack(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			// Not acked is delivered again; storing it twice changes nothing.
-			log.LogAttrs(ctx, slog.LevelDebug, "ack", slog.Any("error", err))
-		}
+	err := s.ack(ctx, batch)
+	if errors.Is(err, errAnother) {
+		return err
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		log.LogAttrs(ctx, slog.LevelDebug, "ack", slog.Any("error", err))
 	}
 	return nil
 }

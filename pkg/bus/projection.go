@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 )
 
 // maxReason bounds what is kept of an error's text with a dead event, in bytes.
@@ -20,9 +21,9 @@ const maxReason = 1 << 10
 // Projection keeps a store in step with the stream: events that decode go to Store, the
 // others are set aside with it.
 //
-//	batch ──Decode, Check──▶ events ──┐
-//	             └─────────▶ dead  ───┴▶ Store (one transaction) ──▶ ack
-//	                                       └ its data is bad: halve, until the bad event is alone and dead
+//	batch ──Decode, Check──▶ events ──Fetch──┐
+//	             └─────────▶ dead  ──────────┴▶ Store (one transaction) ──▶ ack
+//	                                              └ its data is bad: halve, until the bad event is alone and dead
 type Projection struct {
 	Durable string // consumer of StreamTrace
 
@@ -33,9 +34,14 @@ type Projection struct {
 	// Check, if set, refuses an event that decoded but that Store cannot take.
 	Check func(*event.TraceEvent) error
 
+	// Fetch, if set, brings an event, which the stream took at the time stored, the
+	// bodies it came without. A batch with many of them is stored in several
+	// transactions, so that few are held at a time.
+	Fetch func(ctx context.Context, e *event.TraceEvent, stored time.Time) error
+
 	// BadData reports whether an error of Store is the fault of an event, so that the
-	// same events can never be stored together. Any other error is the store's: the
-	// batch is kept and tried again.
+	// same events can never be stored together, or one of Fetch that of its event. Any
+	// other error is the store's: the batch is kept and tried again.
 	BadData func(error) bool
 
 	Metrics *ProjectionMetrics
@@ -49,6 +55,7 @@ func (p *Projection) Run(ctx context.Context, js jetstream.JetStream) error {
 
 // Handle stores one batch. It is a [Handler].
 func (p *Projection) Handle(ctx context.Context, batch []jetstream.Msg) error {
+	faultpoint.HitIn(p.Durable, "received")
 	from := time.Now()
 	var (
 		good []delivery
@@ -62,8 +69,11 @@ func (p *Projection) Handle(ctx context.Context, batch []jetstream.Msg) error {
 		}
 		good = append(good, delivery{msg, e})
 	}
-	err := p.store(ctx, good, dead)
+	err := p.storeParts(ctx, good, dead)
 	p.Metrics.batch(len(batch), time.Since(from), err)
+	if err == nil {
+		faultpoint.HitIn(p.Durable, "committed")
+	}
 	return err
 }
 
@@ -71,6 +81,15 @@ func (p *Projection) Handle(ctx context.Context, batch []jetstream.Msg) error {
 type delivery struct {
 	msg jetstream.Msg
 	*event.TraceEvent
+}
+
+// stored is when the stream took the message; now if it does not say.
+func (d delivery) stored() time.Time {
+	meta, err := d.msg.Metadata()
+	if err != nil {
+		return time.Now()
+	}
+	return meta.Timestamp
 }
 
 func (p *Projection) decode(msg jetstream.Msg) (*event.TraceEvent, error) {

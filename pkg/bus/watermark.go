@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 )
 
 const (
@@ -113,18 +117,26 @@ func (b *Board) put(ctx context.Context) (again time.Duration) {
 	return 0
 }
 
+// putAll takes out of marks what it has put.
 func (b *Board) putAll(ctx context.Context, marks event.Watermarks) error {
 	kv, err := b.js.KeyValue(ctx, BucketWatermark)
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", BucketWatermark, err)
 	}
-	for life, mark := range marks {
+	lives := slices.SortedFunc(maps.Keys(marks), func(a, b event.Life) int {
+		return cmp.Or(cmp.Compare(a.ProducerID, b.ProducerID), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	for _, life := range lives {
+		mark := marks[life]
 		if mark == 0 {
 			continue // nothing to let go of
 		}
+		faultpoint.HitIn(b.consumer, "marking")
 		if _, err := kv.PutString(ctx, WatermarkKey(b.consumer, life), strconv.FormatInt(mark, 10)); err != nil {
 			return fmt.Errorf("watermark of %s/%d: %w", life.ProducerID, life.Epoch, err)
 		}
+		faultpoint.HitIn(b.consumer, "marked")
+		delete(marks, life)
 	}
 	return nil
 }

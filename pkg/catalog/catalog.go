@@ -44,8 +44,30 @@ type Secret struct {
 
 // Route sends the models its pattern matches to targets.
 type Route struct {
-	Model   string   `json:"model"` // an exact name, or a pattern in which each * stands for any text
-	Targets []Target `json:"targets"`
+	Model        string       `json:"model"` // an exact name, or a pattern in which each * stands for any text
+	Targets      []Target     `json:"targets"`
+	OnDisconnect OnDisconnect `json:"on_disconnect,omitempty"` // empty is Cancel
+}
+
+// OnDisconnect is what becomes of a provider's answer whose client has left.
+type OnDisconnect string
+
+// What can become of it.
+const (
+	Cancel OnDisconnect = "cancel" // the call is ended; most providers bill what they sent and report no usage
+	Finish OnDisconnect = "finish" // it is read to its end, so that answer and usage are known
+)
+
+// ParseOnDisconnect reads a policy; empty is Cancel.
+func ParseOnDisconnect(s string) (OnDisconnect, error) {
+	switch p := OnDisconnect(s); p {
+	case "":
+		return Cancel, nil
+	case Cancel, Finish:
+		return p, nil
+	default:
+		return "", fmt.Errorf("%q: use %s or %s", s, Cancel, Finish)
+	}
 }
 
 // Target is a provider and the name it knows the model by.

@@ -15,13 +15,17 @@ import (
 // Bounds of one event. A consumer refuses what goes beyond them; the gateway
 // cuts before it sends.
 const (
-	MaxSize     = 1 << 20 // bytes of an encoded event
-	MaxText     = 512     // bytes of a name, an id or a class
-	MaxList     = 64      // attempts, finish reasons, tool names
+	MaxSize     = 1 << 20  // bytes of an encoded event on the bus
+	MaxBody     = 16 << 20 // bytes of a body, in clear
+	MaxText     = 512      // bytes of a name, an id or a class
+	MaxList     = 64       // attempts, finish reasons, tool names
 	MaxTags     = 32
 	MaxTagKey   = 64
 	MaxTagValue = 256
 	MaxUsageRaw = 16 << 10
+
+	// MaxUnplaced is what MarshalUnplaced may come to: two whole bodies and all else.
+	MaxUnplaced = 2*maxSealed + MaxSize
 )
 
 // ErrInvalid is wrapped by every error of Decode and Validate: the event itself is
@@ -43,11 +47,9 @@ func Marshal(e *TraceEvent) ([]byte, error) {
 	return data, nil
 }
 
-// headroom is what MarshalUnplaced leaves of MaxSize for the place and the headers.
-const headroom = 8 << 10
-
 // MarshalUnplaced encodes an event that has no place in its producer's sequence yet;
-// WithPlace completes it. It is checked as if it had one.
+// WithPlace completes it. It is checked as if it had one, and may be too large for the
+// bus as long as its bodies are in it.
 func MarshalUnplaced(e *TraceEvent) ([]byte, error) {
 	e.Producer = &Producer{Id: "unplaced", Seq: 1}
 	err := Validate(e)
@@ -59,14 +61,15 @@ func MarshalUnplaced(e *TraceEvent) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode trace event: %w", err)
 	}
-	if len(data) > MaxSize-headroom {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), MaxSize-headroom)
+	if len(data) > MaxUnplaced {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), MaxUnplaced)
 	}
 	return data, nil
 }
 
 // WithPlace gives an encoded event its place. It appends to data: protobuf reads parts
-// of a message that follow one another as one.
+// of a message that follow one another as one. What comes of it goes on the bus only if
+// it is not over MaxSize; see Detach.
 func WithPlace(data []byte, p Place) ([]byte, error) {
 	part := &TraceEvent{Producer: &Producer{Id: p.ProducerID, Epoch: uint64(p.Epoch), Seq: uint64(p.Seq)}} //nolint:gosec // neither is negative
 	data, err := proto.MarshalOptions{}.MarshalAppend(data, part)

@@ -47,21 +47,30 @@ func full() *event.TraceEvent {
 	}
 }
 
+// detached is an event whose answer is in the object store.
+func detached() *event.TraceEvent {
+	e := full()
+	e.ResponseBody.PlainLength = 3 << 20
+	e.ResponseBody.Detach()
+	return e
+}
+
 // Every golden file is an event as some released version wrote it. All of them must
 // decode to what their JSON says, for good: add files, never change one.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	const subject = "loom.trace.v1.acme.completed"
-	current := filepath.Join("testdata", "v1-full.binpb")
 	if *update {
-		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(full())
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Format(full())
-		for path, content := range map[string][]byte{current: data, strings.TrimSuffix(current, ".binpb") + ".json": []byte(text + "\n")} {
-			if err := os.WriteFile(path, content, 0o600); err != nil {
+		for name, e := range map[string]*event.TraceEvent{"v1-full": full(), "v1-detached": detached()} {
+			data, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
+			if err != nil {
 				t.Fatal(err)
+			}
+			text := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Format(e)
+			for ending, content := range map[string][]byte{".binpb": data, ".json": []byte(text + "\n")} {
+				if err := os.WriteFile(filepath.Join("testdata", name+ending), content, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}
@@ -134,10 +143,15 @@ func TestPlaceIsAddedLater(t *testing.T) {
 	if _, err := event.MarshalUnplaced(spoiled); !errors.Is(err, event.ErrInvalid) {
 		t.Errorf("an invalid event: %v, want ErrInvalid", err)
 	}
-	spoiled = full()
-	spoiled.RequestBody.Ciphertext = make([]byte, event.MaxSize)
-	if _, err := event.MarshalUnplaced(spoiled); !errors.Is(err, event.ErrInvalid) {
-		t.Errorf("an event without room for its place: %v, want ErrInvalid", err)
+	// What the bus cannot take is no fault before the bodies are elsewhere.
+	big := full()
+	big.RequestBody.Ciphertext, big.ResponseBody.Ciphertext = make([]byte, event.MaxBody+16), make([]byte, event.MaxBody+16)
+	if data, err = event.MarshalUnplaced(big); err != nil || len(data) > event.MaxUnplaced {
+		t.Errorf("two of the largest bodies: %d bytes, %v", len(data), err)
+	}
+	big.RequestBody.Ciphertext = make([]byte, 2*event.MaxBody)
+	if _, err := event.MarshalUnplaced(big); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("a body larger than any: %v, want ErrInvalid", err)
 	}
 }
 
@@ -173,6 +187,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"short digest":                func(e *event.TraceEvent) { e.ResponseBody.Sha256 = nil },
 		"ciphertext without tag":      func(e *event.TraceEvent) { e.RequestBody.Ciphertext = []byte("short") },
 		"key version 0":               func(e *event.TraceEvent) { e.RequestBody.KeyVersion = 0 },
+		"detached, and here":          func(e *event.TraceEvent) { e.RequestBody.Detached = true },
+		"detached without digest":     func(e *event.TraceEvent) { e.RequestBody.Detach(); e.RequestBody.Sha256 = nil },
+		"longer than any body":        func(e *event.TraceEvent) { e.RequestBody.Detach(); e.RequestBody.PlainLength = event.MaxBody + 1 },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +217,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("Decode: %v, want ErrInvalid", err)
 		}
 		e := full()
-		e.RequestBody.Ciphertext = make([]byte, event.MaxSize)
+		e.RequestBody.Ciphertext, e.RequestBody.PlainLength = make([]byte, event.MaxSize), event.MaxSize-16
 		if _, err := event.Marshal(e); !errors.Is(err, event.ErrInvalid) {
 			t.Errorf("Marshal: %v, want ErrInvalid", err)
 		}
@@ -217,6 +234,38 @@ func TestDecodeIgnoresUnknownFields(t *testing.T) {
 	later := append(data, 0xfa, 0x3f, 3, 'n', 'e', 'w') // field 1023, length-delimited
 	if _, err := event.Decode(event.Subject(full()), later); err != nil {
 		t.Errorf("Decode with an unknown field: %v", err)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	e := full()
+	if n := e.DetachedBytes(); n != 0 {
+		t.Errorf("%d bytes detached of an event that has all", n)
+	}
+	bodies := e.Bodies()
+	if len(bodies) != 2 || bodies[0].Object != e.GetTraceId()+".request" || bodies[1].Object != e.GetTraceId()+".response" {
+		t.Fatalf("bodies: %v", bodies)
+	}
+	ciphertext := e.GetResponseBody().GetCiphertext()
+	bodies[1].Detach()
+	if n := e.DetachedBytes(); n < int64(len(ciphertext)) || n != e.GetResponseBody().MaxLength() {
+		t.Errorf("%d bytes detached, want at least %d", n, len(ciphertext))
+	}
+	if _, err := event.Marshal(e); err != nil {
+		t.Error(err)
+	}
+	bodies[1].Attach(ciphertext)
+	if diff := cmp.Diff(full(), e, protocmp.Transform()); diff != "" {
+		t.Errorf("detached and attached (-want +got):\n%s", diff)
+	}
+	e.ResponseBody.PlainLength = event.MaxBody
+	if n := e.GetResponseBody().MaxLength(); n < event.MaxBody+16 {
+		t.Errorf("at most %d bytes for the largest body", n)
+	}
+	e.Drop(bodies[0])
+	if bodies = e.Bodies(); len(bodies) != 1 || !strings.HasSuffix(bodies[0].Object, ".response") {
+		t.Errorf("bodies without a request: %v", bodies)
 	}
 }
 
@@ -268,6 +317,10 @@ func TestModelPrefersWhatAnswered(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	data, err := event.Marshal(full())
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("loom.trace.v1.acme.completed", data)
+	if data, err = event.Marshal(detached()); err != nil {
 		f.Fatal(err)
 	}
 	f.Add("loom.trace.v1.acme.completed", data)

@@ -679,7 +679,7 @@ func (x *Attempt) GetDurationUs() int64 {
 // A body that only a holder of the tenant's key can read.
 type SealedBody struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// AES-256-GCM output with its 16-byte tag at the end.
+	// AES-256-GCM output with its 16-byte tag at the end; empty when detached.
 	Ciphertext []byte `protobuf:"bytes,1,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
 	// 12 bytes.
 	Iv         []byte `protobuf:"bytes,2,opt,name=iv,proto3" json:"iv,omitempty"`
@@ -691,7 +691,10 @@ type SealedBody struct {
 	// Of the ciphertext.
 	Sha256 []byte `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The body went over the capture limit and was cut.
-	Truncated     bool `protobuf:"varint,8,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,8,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The ciphertext is not here but in the object <trace id>.request or <trace
+	// id>.response of the bucket LOOM_BODIES.
+	Detached      bool `protobuf:"varint,9,opt,name=detached,proto3" json:"detached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -782,6 +785,13 @@ func (x *SealedBody) GetTruncated() bool {
 	return false
 }
 
+func (x *SealedBody) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
 var File_trace_proto protoreflect.FileDescriptor
 
 const file_trace_proto_rawDesc = "" +
@@ -852,7 +862,7 @@ const file_trace_proto_rawDesc = "" +
 	"errorClass\x12\x19\n" +
 	"\bstart_us\x18\x05 \x01(\x03R\astartUs\x12\x1f\n" +
 	"\vduration_us\x18\x06 \x01(\x03R\n" +
-	"durationUs\"\xe2\x01\n" +
+	"durationUs\"\xfe\x01\n" +
 	"\n" +
 	"SealedBody\x12\x1e\n" +
 	"\n" +
@@ -865,7 +875,8 @@ const file_trace_proto_rawDesc = "" +
 	"\x05codec\x18\x05 \x01(\rR\x05codec\x12!\n" +
 	"\fplain_length\x18\x06 \x01(\x03R\vplainLength\x12\x16\n" +
 	"\x06sha256\x18\a \x01(\fR\x06sha256\x12\x1c\n" +
-	"\ttruncated\x18\b \x01(\bR\ttruncated*|\n" +
+	"\ttruncated\x18\b \x01(\bR\ttruncated\x12\x1a\n" +
+	"\bdetached\x18\t \x01(\bR\bdetached*|\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n" +

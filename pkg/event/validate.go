@@ -170,11 +170,14 @@ func (v *validator) body(name string, b *SealedBody) {
 	if len(b.GetSha256()) != digestLength {
 		v.fault("%s: sha256 of %d bytes, must be %d", name, len(b.GetSha256()), digestLength)
 	}
-	if len(b.GetCiphertext()) < gcmTag {
-		v.fault("%s: ciphertext of %d bytes is shorter than its tag", name, len(b.GetCiphertext()))
+	switch n := len(b.GetCiphertext()); {
+	case b.GetDetached() && n > 0:
+		v.fault("%s: detached, and %d bytes of ciphertext", name, n)
+	case !b.GetDetached() && (n < gcmTag || n > maxSealed):
+		v.fault("%s: ciphertext of %d bytes, must be %d to %d", name, n, gcmTag, maxSealed)
 	}
-	if b.GetPlainLength() < 0 {
-		v.fault("%s: plain_length %d", name, b.GetPlainLength())
+	if b.GetPlainLength() < 0 || b.GetPlainLength() > MaxBody {
+		v.fault("%s: plain_length %d, at most %d", name, b.GetPlainLength(), MaxBody)
 	}
 	if b.GetSuite() >= 1<<15 || b.GetCodec() >= 1<<15 || b.GetKeyVersion() == 0 || b.GetKeyVersion() >= 1<<31 {
 		v.fault("%s: suite, codec or key_version out of range", name)

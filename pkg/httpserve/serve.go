@@ -24,6 +24,18 @@ const (
 	maxLinger      = 5 * time.Second
 )
 
+type baseKey struct{}
+
+// Base is the context of the server that serves the request of ctx. It outlives the
+// request and its client, and ends, with the cause [ErrShutdown], when the server ends
+// the requests that are left. Without such a server it never ends.
+func Base(ctx context.Context) context.Context {
+	if base, ok := ctx.Value(baseKey{}).(context.Context); ok {
+		return base
+	}
+	return context.Background()
+}
+
 // Options of Run; the zero value will do.
 type Options struct {
 	Drain   time.Duration // how long open requests may go on after ctx has ended; 10 s when 0
@@ -49,7 +61,7 @@ func Run(ctx context.Context, ln net.Listener, h http.Handler, opt Options) erro
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(ErrShutdown)
-	srv := newServer(base, h, opt.Log)
+	srv := newServer(context.WithValue(base, baseKey{}, base), h, opt.Log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 

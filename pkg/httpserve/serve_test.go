@@ -267,3 +267,42 @@ func TestListenFaults(t *testing.T) {
 		}
 	}
 }
+
+// What a request leaves behind lives by Base: it outlives the client, not the server.
+func TestBaseOutlivesTheClient(t *testing.T) {
+	base := make(chan context.Context, 1)
+	left := make(chan struct{})
+	s := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		base <- httpserve.Base(r.Context())
+		<-r.Context().Done()
+		close(left)
+	}), httpserve.Options{Drain: 10 * time.Millisecond})
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := clients(t)["http1"]
+	go func() {
+		if res, err := client.Do(req); err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	server := <-base
+	leave()
+	<-left
+	if err := server.Err(); err != nil {
+		t.Errorf("the server's context ended with the client: %v", err)
+	}
+	s.stop()
+	<-server.Done()
+	if cause := context.Cause(server); !errors.Is(cause, httpserve.ErrShutdown) {
+		t.Errorf("cause: got %v, want ErrShutdown", cause)
+	}
+	if _, err := s.wait(t); err != nil {
+		t.Error(err)
+	}
+	if err := httpserve.Base(context.Background()).Err(); err != nil {
+		t.Errorf("without a server: %v", err)
+	}
+}

@@ -38,10 +38,12 @@ type Provider struct {
 	Secret  string       `json:"secret,omitempty" yaml:"secret"`
 }
 
-// Route sends models to targets.
+// Route sends models to targets. OnDisconnect says what becomes of an answer whose
+// client has left: "cancel", which empty stands for, or "finish".
 type Route struct {
-	Model   string   `json:"model" yaml:"model"`
-	Targets []Target `json:"targets" yaml:"targets"`
+	Model        string               `json:"model" yaml:"model"`
+	Targets      []Target             `json:"targets" yaml:"targets"`
+	OnDisconnect catalog.OnDisconnect `json:"on_disconnect,omitempty" yaml:"on_disconnect"`
 }
 
 // Target is a provider, the model's name there (empty: as asked) and a weight (0 is 1).
@@ -194,6 +196,9 @@ func (v *validator) route(path string, r Route) {
 	}
 	if len(r.Targets) > MaxTargets {
 		v.fault(path+".targets", "has %d entries, at most %d", len(r.Targets), MaxTargets)
+	}
+	if _, err := catalog.ParseOnDisconnect(string(r.OnDisconnect)); err != nil {
+		v.fault(path+".on_disconnect", "%v", err)
 	}
 	for i, t := range r.Targets {
 		at := fmt.Sprintf("%s.targets[%d]", path, i)

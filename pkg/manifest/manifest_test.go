@@ -49,6 +49,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"demo with secret":    {func(m *manifest.Manifest) { m.Providers[1].Secret = "s" }, []string{"providers[1]"}},
 		"no targets":          {func(m *manifest.Manifest) { m.Routes[0].Targets = nil }, []string{"routes[0].targets"}},
 		"weight":              {func(m *manifest.Manifest) { m.Routes[0].Targets[0].Weight = -1 }, []string{"routes[0].targets[0].weight"}},
+		"on_disconnect":       {func(m *manifest.Manifest) { m.Routes[0].OnDisconnect = "wait" }, []string{"routes[0].on_disconnect"}},
 		"no model":            {func(m *manifest.Manifest) { m.Routes[0].Model = "" }, []string{"routes[0].model"}},
 		"tenant id":           {func(m *manifest.Manifest) { m.Tenants[0].ID = "Acme.Corp" }, []string{"tenants[0].id"}},
 		"tenant status":       {func(m *manifest.Manifest) { m.Tenants[0].Status = "asleep" }, []string{"tenants[0].status"}},

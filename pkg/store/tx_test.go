@@ -113,6 +113,9 @@ func TestWrap(t *testing.T) {
 		{"full", code("53300"), store.ErrUnavailable, false},
 		{"cancelled statement", code("57014"), nil, false},
 		{"syntax", code("42601"), nil, false},
+		{"a table that is not there", code("42P01"), nil, false}, // an outage: it may come back, as loom replay makes it
+		{"a table made twice at once", code("42P07"), nil, false},
+		{"a plan that no longer fits", code("0A000"), nil, false},
 		{"network", &net.OpError{Op: "read", Err: errors.New("reset")}, store.ErrUnavailable, false},
 		{"cut", io.ErrUnexpectedEOF, store.ErrUnavailable, false},
 		{"our deadline", context.DeadlineExceeded, nil, false},

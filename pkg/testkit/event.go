@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"strconv"
 	"sync/atomic"
@@ -57,6 +58,32 @@ func sealed(noise string, n int) *event.SealedBody {
 	}
 }
 
+// Body is a sealed body with a ciphertext of n bytes of noise.
+func Body(n int) *event.SealedBody {
+	text := make([]byte, n)
+	_, _ = rand.Read(text) // never fails
+	sum := sha256.Sum256(text)
+	return &event.SealedBody{
+		Ciphertext: text, Iv: sum[:12], Suite: 1, KeyVersion: 1, PlainLength: int64(n) - 16, Sha256: sum[:],
+	}
+}
+
+// Detach puts the bodies of e into the object store, as a gateway does, and leaves e
+// without them.
+func Detach(tb testing.TB, nc *nats.Conn, e *event.TraceEvent) {
+	tb.Helper()
+	bodies, err := bus.NewBodies(nc)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, b := range e.Bodies() {
+		if err := bodies.Put(tb.Context(), b); err != nil {
+			tb.Fatal(err)
+		}
+		b.Detach()
+	}
+}
+
 // Stream makes Loom's streams and consumers on the broker.
 func (b *Broker) Stream(tb testing.TB) jetstream.JetStream {
 	tb.Helper()
@@ -65,7 +92,7 @@ func (b *Broker) Stream(tb testing.TB) jetstream.JetStream {
 		tb.Fatal(err)
 	}
 	layout := bus.DefaultLayout()
-	layout.MaxBytes = 1 << 30
+	layout.MaxBytes, layout.MaxBodies = 1<<30, 1<<30
 	if err := bus.Ensure(tb.Context(), js, layout); err != nil {
 		tb.Fatal(err)
 	}

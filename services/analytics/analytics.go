@@ -42,10 +42,11 @@ type Service struct {
 	js         jetstream.JetStream
 	projection bus.Projection
 	board      *bus.Board
+	audit      *audit
 }
 
 // New wires the service; it does no I/O.
-func New(_ Config, d Deps) (*Service, error) {
+func New(cfg Config, d Deps) (*Service, error) {
 	js, err := jetstream.New(d.NATS)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
@@ -62,13 +63,17 @@ func New(_ Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	audit, err := newAudit(cfg.ReconcileEvery, d)
+	if err != nil {
+		return nil, err
+	}
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
 	board := bus.NewBoard(js, bus.ConsumerAnalytics, d.Log, func(ctx context.Context, since time.Time) (event.Watermarks, error) {
 		return store.ProgressAnalytics.Watermarks(ctx, d.DB, since)
 	})
 	writer := ledger.Writer{DB: d.DB, Consumer: bus.ConsumerAnalytics, Prices: prices.Current, Marked: board.Mark, Unpriced: unpriced}
-	return &Service{d: d, js: js, board: board, projection: bus.Projection{
+	return &Service{d: d, js: js, board: board, audit: audit, projection: bus.Projection{
 		Durable: bus.ConsumerAnalytics,
 		Store:   writer.Write,
 		Check:   func(e *event.TraceEvent) error { return store.CheckDay(e, time.Now()) },
@@ -101,6 +106,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
 	g.Go(func() error { s.board.Run(ctx); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
+	g.Go(func() error { s.audit.run(ctx); return nil })
 	g.Go(func() error {
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
 			"postgres": func(ctx context.Context) error { return store.Wrap(s.d.DB.Ping(ctx)) },
@@ -114,5 +120,5 @@ func (s *Service) Run(ctx context.Context) error {
 // Reconcile computes every rollup from the ledger and lists where the two differ. It
 // changes nothing and may run beside Run.
 func (s *Service) Reconcile(ctx context.Context) (Report, error) {
-	return ledger.Reconcile(ctx, s.d.DB)
+	return ledger.Reconcile(ctx, s.d.DB, time.Time{})
 }

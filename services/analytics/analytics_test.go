@@ -213,6 +213,13 @@ func TestPoisonIsSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Publish(t, r.js, testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.KeyId = "poison" }), testkit.Event("acme", time.Now()))
+	foreign, err := event.Marshal(testkit.Event("acme", time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.PublishRaw(t, r.js, "loom.trace.v1.other.completed", foreign)
+	testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.exploded", foreign)
+	testkit.Publish(t, r.js, testkit.Event("acme", time.Now()))
 	p := r.replica(t)
 	p.start(t)
 	r.settled(t)
@@ -220,12 +227,17 @@ func TestPoisonIsSetAside(t *testing.T) {
 	for _, row := range r.query(t, `SELECT consumer || ' ' || stream_seq || ' ' || reason AS row FROM dead_events ORDER BY stream_seq`) {
 		got = append(got, row["row"].(string))
 	}
-	for i, want := range []string{"analytics 2 invalid trace event", "analytics 3 started_at", "analytics 5 "} {
-		if len(got) != 3 || !strings.HasPrefix(got[i], want) {
-			t.Errorf("dead events: got %q, want 3, of them %q", got, want)
+	want := []string{
+		"analytics 2 invalid trace event", "analytics 3 started_at", "analytics 5 ",
+		`analytics 7 invalid trace event: of tenant "acme" on the subject of tenant "other"`,
+		"analytics 8 invalid trace event: outcome OUTCOME_COMPLETED on a subject of kind \"exploded\"",
+	}
+	for i, want := range want {
+		if len(got) != 5 || !strings.HasPrefix(got[i], want) {
+			t.Errorf("dead events: got %q, want 5, of them %q", got, want)
 		}
 	}
-	p.reconciled(t, 3)
+	p.reconciled(t, 4)
 }
 
 func TestCrashBetweenCommitAndAck(t *testing.T) {
@@ -373,8 +385,13 @@ func TestConfig(t *testing.T) {
 	}
 	want := analytics.Config{
 		NATSURL: "nats://127.0.0.1:4222", DatabaseURL: "postgres://loom_analytics:hunter2@db/loom", LogLevel: "info", LogFormat: "json",
+		ReconcileEvery: 24 * time.Hour,
 	}
 	if cfg != want {
 		t.Errorf("config: got %+v, want %+v", cfg, want)
+	}
+	t.Setenv("LOOM_ANALYTICS_RECONCILE_EVERY", "-1h")
+	if err := config.Load(analytics.Prefix, &cfg); err == nil || !strings.Contains(err.Error(), "LOOM_ANALYTICS_RECONCILE_EVERY -1h0m0s: give 0") {
+		t.Errorf("less than never: got %v", err)
 	}
 }

@@ -2,6 +2,8 @@ package analytics
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"loom.internal/pkg/config"
 )
@@ -11,11 +13,12 @@ const Prefix = "LOOM_ANALYTICS"
 
 // Config are the settings of analytics.
 type Config struct {
-	NATSURL     string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
-	DatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_analytics."`
-	OpsAddr     string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
-	LogLevel    string        `split_words:"true" default:"info" desc:"debug, info, warn or error."`
-	LogFormat   string        `split_words:"true" default:"json" desc:"json or text."`
+	NATSURL        string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	DatabaseURL    config.Secret `split_words:"true" desc:"Postgres, as the role loom_analytics."`
+	OpsAddr        string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
+	ReconcileEvery time.Duration `split_words:"true" default:"24h" desc:"How often the rollups of the last 31 days are compared with the ledger; 0 for never."`
+	LogLevel       string        `split_words:"true" default:"info" desc:"debug, info, warn or error."`
+	LogFormat      string        `split_words:"true" default:"json" desc:"json or text."`
 }
 
 // Validate reports every setting that is missing, joined.
@@ -26,6 +29,9 @@ func (c *Config) Validate() error {
 	}
 	if c.DatabaseURL == "" {
 		errs = append(errs, errors.New(Prefix+"_DATABASE_URL is missing: give a postgres:// URL for the role loom_analytics"))
+	}
+	if c.ReconcileEvery < 0 {
+		errs = append(errs, fmt.Errorf(Prefix+"_RECONCILE_EVERY %s: give 0 for never, or a duration such as 24h", c.ReconcileEvery))
 	}
 	return errors.Join(errs...)
 }

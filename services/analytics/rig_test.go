@@ -37,8 +37,12 @@ type replica struct {
 	reg   *prometheus.Registry
 }
 
-func (r *rig) replica(tb testing.TB) *replica {
+func (r *rig) replica(tb testing.TB, edit ...func(*analytics.Config)) *replica {
 	tb.Helper()
+	var cfg analytics.Config
+	for _, f := range edit {
+		f(&cfg)
+	}
 	log := testkit.Log(tb)
 	db, err := store.New(tb.Context(), r.DSN("loom_analytics"), store.Options{Name: "analytics"})
 	if err != nil {
@@ -51,7 +55,7 @@ func (r *rig) replica(tb testing.TB) *replica {
 	}
 	tb.Cleanup(nc.Close)
 	p := &replica{ready: new(telemetry.Readiness), reg: prometheus.NewRegistry()}
-	p.Service, err = analytics.New(analytics.Config{}, analytics.Deps{Log: log, NATS: nc, DB: db, Metrics: p.reg, Ready: p.ready})
+	p.Service, err = analytics.New(cfg, analytics.Deps{Log: log, NATS: nc, DB: db, Metrics: p.reg, Ready: p.ready})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -98,6 +98,17 @@ func TestApply(t *testing.T) {
 	if diff := cmp.Diff(updated, names(r.apply(t, m, "").Changes)); diff != "" {
 		t.Errorf("updates (-want +got):\n%s", diff)
 	}
+	// What becomes of the answers of clients that left, there and back.
+	for _, policy := range []catalog.OnDisconnect{catalog.Finish, ""} {
+		m.Routes[0].OnDisconnect = policy
+		if diff := cmp.Diff([]string{"update route gpt-* on_disconnect"}, names(r.apply(t, m, "").Changes)); diff != "" {
+			t.Errorf("on_disconnect %q (-want +got):\n%s", policy, diff)
+		}
+		want, _ := catalog.ParseOnDisconnect(string(policy))
+		if got := r.catalogue(t).Routes[0].OnDisconnect; got != want {
+			t.Errorf("pushed: got %q, want %q", got, want)
+		}
+	}
 	// Unnamed stays: no secret, no status, no scopes given.
 	m.Providers[0].Secret, m.Tenants[0].ContentMode, m.Tenants[0].Keys[0].Scopes = "", "", nil
 	if got := names(r.apply(t, m, "").Changes); len(got) != 0 {

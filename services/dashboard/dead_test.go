@@ -134,6 +134,34 @@ func TestDeadEventIsRetried(t *testing.T) {
 	}
 }
 
+// An event whose body is in the object store comes again as it was: without it.
+func TestDeadEventWithADetachedBodyIsRetried(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.RequestBody = testkit.Body(1 << 20) })
+	testkit.Detach(t, r.nats, e)
+	id := r.died(t, "recorder", e)
+	var out struct {
+		Seq uint64 `json:"stream_seq"`
+	}
+	r.ok(t, call{method: http.MethodPost, path: fmt.Sprintf("/api/v1/admin/dead/%d/retry", id), key: r.admin}, &out)
+	stream, err := r.js.Stream(t.Context(), bus.StreamTrace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := stream.GetMsg(t.Context(), out.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := event.Marshal(e)
+	if err != nil || !bytes.Equal(msg.Data, want) {
+		t.Errorf("published: %d bytes that are not the event, %v", len(msg.Data), err)
+	}
+	if got, err := event.Decode(msg.Subject, msg.Data); err != nil || got.DetachedBytes() == 0 || msg.Header.Get(event.HeaderCEID) != e.GetTraceId() {
+		t.Errorf("a consumer reads %v, %v with headers %v", got.DetachedBytes(), err, msg.Header)
+	}
+}
+
 // What cannot be sent again stays, and leaves no line that says it was.
 func TestDeadEventStays(t *testing.T) {
 	t.Parallel()

@@ -49,12 +49,10 @@ func entryOf[T any](t *testing.T, kv jetstream.KeyValue, key string) (v T) {
 	return v
 }
 
-func TestPushBeforeTheAnswer(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	result := r.apply(t, everything(), "")
-	kv := r.kv(t)
-	entry, err := kv.Get(t.Context(), bus.KeyCatalog)
+// catalogue is what gateways route by.
+func (r *rig) catalogue(t *testing.T) *catalog.Snapshot {
+	t.Helper()
+	entry, err := r.kv(t).Get(t.Context(), bus.KeyCatalog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +63,14 @@ func TestPushBeforeTheAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return snapshot
+}
+
+func TestPushBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	result := r.apply(t, everything(), "")
+	kv, snapshot := r.kv(t), r.catalogue(t)
 	if len(snapshot.Providers) != 2 || len(snapshot.Routes) != 1 || snapshot.Revision != result.Revision {
 		t.Errorf("got %+v", snapshot)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"loom.internal/pkg/event"
 )
 
 type traceItem struct {
@@ -279,6 +281,32 @@ func TestPayload(t *testing.T) {
 	out := r.do(t, call{method: http.MethodGet, path: "/api/v1/traces/" + text.id.String() + "/payload", key: r.acme})
 	if got := out.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control: got %q, want no-store", got)
+	}
+}
+
+// The largest bodies that a trace can have are shown whole, and one that was cut says so.
+func TestLargestPayload(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	request := strings.Repeat("a prompt as long as they come ", event.MaxBody/30+1)[:event.MaxBody]
+	response := strings.Repeat("\xff\x00", event.MaxBody/2)
+	s := r.trace(time.Now(), bodies(request, response))
+	r.insert(t, s)
+	r.exec(t, `UPDATE trace_bodies SET response_truncated = true WHERE trace_id = $1`, s.id)
+	var got struct {
+		Request, Response struct {
+			Text      string
+			Base64    []byte
+			Truncated bool
+			Length    int
+		}
+	}
+	r.get(t, r.acme, "/api/v1/traces/"+s.id.String()+"/payload", &got)
+	if in := got.Request; in.Text != request || in.Truncated || in.Length != len(request) {
+		t.Errorf("request: %d bytes, length %d, truncated %v; want %d, whole", len(in.Text), in.Length, in.Truncated, len(request))
+	}
+	if out := got.Response; string(out.Base64) != response || !out.Truncated || out.Length != len(response) {
+		t.Errorf("response: %d bytes, length %d, truncated %v; want %d, cut", len(out.Base64), out.Length, out.Truncated, len(response))
 	}
 }
 

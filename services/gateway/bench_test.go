@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"loom.internal/pkg/testkit"
+	"loom.internal/services/gateway"
+	"loom.internal/services/gateway/internal/record"
+	"loom.internal/services/gateway/internal/spool"
 )
 
 // BenchmarkOverhead calls one upstream directly and through the gateway, over
@@ -52,5 +55,50 @@ func BenchmarkOverhead(b *testing.B) {
 			h := f.GetMetric()[0].GetHistogram()
 			fmt.Printf("own time by the gateway's metric: mean %.0f µs over %d requests\n", 1e6*h.GetSampleSum()/float64(h.GetSampleCount()), h.GetSampleCount())
 		}
+	}
+}
+
+// BenchmarkSpool calls gateways in turn, with the same request: one whose spool is full, so
+// that by best effort it keeps no trace, and one of each durability.
+func BenchmarkSpool(b *testing.B) {
+	up := testkit.Upstream(b, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, whole)
+	})
+	change := func(f func(*gateway.Config)) *world { return start(b, setup{upstream: up.URL, change: f}) }
+	off := change(func(c *gateway.Config) { c.SpoolMaxBytes, c.TracePolicy = 16<<20, record.BestEffort })
+	untraced := func() float64 { return off.metric("loom_untraced_total") }
+	off.fillSpool(func(answer) bool { return untraced() > 0 })
+	for n := untraced(); untraced() < n+10; {
+		off.chat(asked)
+	}
+	kinds := []struct {
+		name string
+		w    *world
+		took []time.Duration
+	}{
+		{"off", off, nil},
+		{"process", change(func(c *gateway.Config) { c.SpoolMaxBytes = 16 << 30 }), nil},
+		{"power", change(func(c *gateway.Config) { c.SpoolMaxBytes, c.Durability = 16<<30, spool.Power }), nil},
+	}
+	before, requests := untraced(), 0.0
+	for b.Loop() {
+		requests++
+		for i := range kinds {
+			begin := time.Now()
+			if a := kinds[i].w.chat(asked); a.status != http.StatusOK || a.err != nil {
+				b.Fatal(a)
+			}
+			kinds[i].took = append(kinds[i].took, time.Since(begin))
+		}
+	}
+	if got := untraced() - before; got != requests {
+		b.Errorf("without a trace: %v of %v requests", got, requests)
+	}
+	b.ReportMetric(0, "ns/op") // of three requests: says nothing
+	for _, k := range kinds {
+		slices.Sort(k.took)
+		b.ReportMetric(float64(k.took[len(k.took)/2].Microseconds()), k.name+"-p50-us")
+		b.ReportMetric(float64(k.took[len(k.took)*99/100].Microseconds()), k.name+"-p99-us")
 	}
 }

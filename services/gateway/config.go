@@ -35,7 +35,7 @@ type Config struct {
 	BodyTimeout           time.Duration `split_words:"true" default:"2m" desc:"For a client to send its request"`
 	MaxBody               int64         `split_words:"true" default:"33554432" desc:"Of a request"`
 
-	CaptureLimit int `split_words:"true" default:"393216" desc:"Of each body kept in a trace; what is longer is cut there"`
+	CaptureLimit int `split_words:"true" default:"16777216" desc:"Of each body kept in a trace; what is longer is cut there. At most 16777216"`
 
 	SpoolDir      string           `split_words:"true" default:"/var/lib/loom/spool" desc:"Directory that keeps traces until Postgres has them; one for each gateway, on a disk that survives it"`
 	SpoolMaxBytes int64            `split_words:"true" default:"2147483648" desc:"Of all traces in the spool; beyond it TRACE_POLICY decides"`
@@ -47,11 +47,8 @@ type Config struct {
 	NegativeTTL time.Duration `split_words:"true" default:"5s" desc:"How long an unknown API key is refused without looking again"`
 }
 
-// minSpool has room for a few of the largest traces.
-const minSpool = 16 << 20
-
-// maxCapture leaves room for two bodies and everything else within an event.
-const maxCapture = (event.MaxSize - 192<<10) / 2
+// minSpool has room for a few of the largest traces, with two bodies each.
+func (c *Config) minSpool() int64 { return max(16<<20, 8*int64(c.CaptureLimit)) }
 
 // Validate reports every fault, joined.
 func (c *Config) Validate() error {
@@ -87,9 +84,9 @@ func (c *Config) Validate() error {
 		check(d.d > 0, d.name, "must be over 0, got %s", d.d)
 	}
 	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
-	check(c.CaptureLimit >= 0 && c.CaptureLimit <= maxCapture, "CAPTURE_LIMIT", "must be 0 to %d, got %d", maxCapture, c.CaptureLimit)
+	check(c.CaptureLimit >= 0 && c.CaptureLimit <= event.MaxBody, "CAPTURE_LIMIT", "must be 0 to %d, got %d", event.MaxBody, c.CaptureLimit)
 	check(c.SpoolDir != "", "SPOOL_DIR", "is empty: name a directory that survives the process, one for each gateway")
-	check(c.SpoolMaxBytes >= minSpool, "SPOOL_MAX_BYTES", "must be at least %d, got %d", minSpool, c.SpoolMaxBytes)
+	check(c.SpoolMaxBytes >= c.minSpool(), "SPOOL_MAX_BYTES", "must be at least %d with this CAPTURE_LIMIT, got %d", c.minSpool(), c.SpoolMaxBytes)
 	check(c.Durability == spool.Process || c.Durability == spool.Power, "DURABILITY", "want %s or %s, got %q", spool.Process, spool.Power, c.Durability)
 	check(c.TracePolicy == record.Required || c.TracePolicy == record.BestEffort, "TRACE_POLICY", "want %s or %s, got %q", record.Required, record.BestEffort, c.TracePolicy)
 	check(c.KeyCache >= 1, "KEY_CACHE", "must be at least 1, got %d", c.KeyCache)

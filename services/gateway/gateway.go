@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"loom.internal/pkg/bus"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/telemetry"
@@ -40,6 +41,7 @@ type Deps struct {
 	Metrics prometheus.Registerer
 	Ready   *telemetry.Readiness
 	NATS    *nats.Conn
+	Bodies  *nats.Conn // for bodies too large for an event, so that nothing else waits behind them
 	// Listener serves the API, and is closed at the end; nil means one on Config.Addr.
 	Listener net.Listener
 }
@@ -91,10 +93,15 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Dir: cfg.SpoolDir, Durability: cfg.Durability, MaxBytes: cfg.SpoolMaxBytes, Policy: cfg.TracePolicy,
 		Captured: int64(cfg.CaptureLimit), Log: d.Log, Metrics: d.Metrics,
 	})
-	s.publisher, err = publish.New(publish.Options{NATS: d.NATS, Log: d.Log, Metrics: d.Metrics, Drain: cfg.Drain, Resend: cfg.ResendAfter})
+	broker, err := publish.OnNATS(d.NATS)
 	if err != nil {
 		return nil, err
 	}
+	bodies, err := bus.NewBodies(d.Bodies)
+	if err != nil {
+		return nil, err
+	}
+	s.publisher = publish.New(publish.Options{Broker: broker, Bodies: bodies, Log: d.Log, Metrics: d.Metrics, Drain: cfg.Drain, Resend: cfg.ResendAfter})
 	s.proxy = proxy.New(proxy.Options{
 		Directory: s.directory, Recorder: s.recorder, Ring: ring, Log: d.Log, Metrics: d.Metrics,
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,

@@ -95,6 +95,7 @@ func start(tb testing.TB, s setup) *world {
 		providers = append(providers, catalog.Provider{Name: "up", Kind: kind, BaseURL: s.upstream, Secret: secret})
 		routes = append(routes,
 			catalog.Route{Model: "gpt-*", Targets: []catalog.Target{{Provider: "up"}}},
+			catalog.Route{Model: "finish-*", Targets: []catalog.Target{{Provider: "up"}}, OnDisconnect: catalog.Finish},
 			catalog.Route{Model: "alias", Targets: []catalog.Target{{Provider: "up", Model: "gpt-real \"quoted\""}}})
 	}
 	w.put(bus.KeyCatalog, catalog.Snapshot{Revision: w.next(), Providers: providers, Routes: routes})
@@ -104,21 +105,27 @@ func start(tb testing.TB, s setup) *world {
 	return w
 }
 
-func (w *world) start(change func(*gateway.Config)) {
+func (w *world) config(change func(*gateway.Config)) gateway.Config {
 	w.tb.Helper()
 	cfg := gateway.Config{
 		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
-		MaxBody: 32 << 20, CaptureLimit: 384 << 10, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
+		MaxBody: 32 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
 	}
 	if w.spool == "" {
 		w.spool = w.tb.TempDir()
 	}
-	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = w.spool, 64<<20, spool.Process, record.Required, time.Minute
+	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = w.spool, 256<<20, spool.Process, record.Required, time.Minute
 	if change != nil {
 		change(&cfg)
 	}
+	return cfg
+}
+
+func (w *world) start(change func(*gateway.Config)) {
+	w.tb.Helper()
+	cfg := w.config(change)
 	w.metrics, w.ready = prometheus.NewRegistry(), new(telemetry.Readiness)
 	var lc net.ListenConfig
 	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -126,7 +133,9 @@ func (w *world) start(change func(*gateway.Config)) {
 	w.url = "http://" + ln.Addr().String()
 	nc, err := bus.Connect(w.broker.URL, "gateway-test", quiet(w.tb), nats.ReconnectWait(20*time.Millisecond))
 	w.must(err)
-	svc, err := gateway.New(cfg, gateway.Deps{Log: quiet(w.tb), Metrics: w.metrics, Ready: w.ready, NATS: nc, Listener: ln})
+	bodies, err := bus.Connect(w.broker.URL, "gateway-test-bodies", quiet(w.tb), nats.ReconnectWait(20*time.Millisecond))
+	w.must(err)
+	svc, err := gateway.New(cfg, gateway.Deps{Log: quiet(w.tb), Metrics: w.metrics, Ready: w.ready, NATS: nc, Bodies: bodies, Listener: ln})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -140,6 +149,7 @@ func (w *world) start(change func(*gateway.Config)) {
 		cancel()
 		err := <-done
 		nc.Close()
+		bodies.Close()
 		return err
 	}
 	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -285,7 +295,7 @@ func (w *world) trace() *event.TraceEvent {
 	return w.traces(1)[0]
 }
 
-// open decrypts a body of a trace.
+// open decrypts a body of a trace, wherever it is.
 func (w *world) open(e *event.TraceEvent, field envelope.Field) string {
 	w.tb.Helper()
 	b := e.GetRequestBody()
@@ -295,6 +305,9 @@ func (w *world) open(e *event.TraceEvent, field envelope.Field) string {
 	if b == nil {
 		w.tb.Fatalf("trace has no %s body", field)
 	}
+	bodies, err := bus.NewBodies(w.nc)
+	w.must(err)
+	w.must(bodies.Attach(context.Background(), e))
 	plain, err := w.ring.Open(envelope.Ref{TenantID: e.GetTenantId(), TraceID: e.GetTraceId(), Field: field}, envelope.Sealed{
 		Ciphertext: b.GetCiphertext(), IV: b.GetIv(), Suite: uint8(b.GetSuite()), Codec: uint8(b.GetCodec()),
 		KeyVersion: b.GetKeyVersion(), PlainLen: b.GetPlainLength(), SHA256: [32]byte(b.GetSha256()),

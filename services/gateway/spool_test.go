@@ -121,15 +121,15 @@ func TestTracesSurviveABrokerThatLostItsDisk(t *testing.T) {
 // fillSpool sends requests until the spool has no room for another.
 func (w *world) fillSpool(refused func(answer) bool) {
 	w.tb.Helper()
-	body := `{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 60_000) + `"}]}`
+	body := `{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 95_000) + `"}]}`
 	w.eventually("full", func() bool { return refused(w.chat(body)) })
 }
 
 func TestFullSpoolRefuses(t *testing.T) {
 	t.Parallel()
-	w := start(t, setup{change: func(c *gateway.Config) { c.SpoolMaxBytes = 16 << 20 }})
+	w := start(t, setup{change: func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit = 16<<20, 512<<10 }})
 	w.fillSpool(func(a answer) bool { return a.status == http.StatusServiceUnavailable })
-	a := w.chat(`{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 60_000) + `"}]}`)
+	a := w.chat(`{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 95_000) + `"}]}`)
 	w.envelope(a, "server_error", "provider_unavailable")
 	equal(t, "retry-after", a.header.Get("Retry-After"), "1")
 	// When Postgres has what is kept, there is room again.
@@ -145,7 +145,9 @@ func TestFullSpoolRefuses(t *testing.T) {
 
 func TestFullSpoolServesByBestEffort(t *testing.T) {
 	t.Parallel()
-	w := start(t, setup{change: func(c *gateway.Config) { c.SpoolMaxBytes, c.TracePolicy = 16<<20, record.BestEffort }})
+	w := start(t, setup{change: func(c *gateway.Config) {
+		c.SpoolMaxBytes, c.CaptureLimit, c.TracePolicy = 16<<20, 512<<10, record.BestEffort
+	}})
 	w.fillSpool(func(a answer) bool {
 		equal(t, "status", a.status, 200)
 		return w.metric("loom_untraced_total") > 0

@@ -498,7 +498,7 @@ func TestClientGone(t *testing.T) {
 func TestBigBody(t *testing.T) {
 	t.Parallel()
 	up := respond(t, 200, "application/json", whole)
-	w := start(t, setup{upstream: up.URL})
+	w := start(t, setup{upstream: up.URL, change: func(c *gateway.Config) { c.CaptureLimit = 384 << 10 }})
 	body := `{"model":"gpt-4o","image":"` + strings.Repeat("QUJD", 5<<20) + `"}`
 	equal(t, "status", w.chat(body).status, 200)
 	if got := up.Requests()[0].Body; string(got) != body {

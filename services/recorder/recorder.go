@@ -44,6 +44,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
+	bodies, err := bus.NewBodies(d.NATS)
+	if err != nil {
+		return nil, err
+	}
 	metrics, err := bus.NewProjectionMetrics(d.Metrics, bus.ConsumerRecorder)
 	if err != nil {
 		return nil, err
@@ -60,7 +64,8 @@ func New(cfg Config, d Deps) (*Service, error) {
 		Durable: bus.ConsumerRecorder,
 		Store:   writer.Write,
 		Check:   keep.accept,
-		BadData: store.IsData,
+		Fetch:   bodies.Fetch,
+		BadData: func(err error) bool { return store.IsData(err) || errors.Is(err, bus.ErrNoBody) },
 		Metrics: metrics,
 		Log:     d.Log,
 	}}, nil

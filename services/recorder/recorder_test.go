@@ -2,6 +2,7 @@ package recorder_test
 
 import (
 	"context"
+	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"loom.internal/pkg/bus"
 	"loom.internal/pkg/config"
@@ -159,6 +161,14 @@ func TestPoisonIsSetAside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// No gateway sends these: Marshal would refuse.
+	absurd := func(change func(*event.TraceEvent)) []byte {
+		data, err := proto.Marshal(testkit.Event("acme", time.Now(), change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
 	poison := []struct {
 		reason  string
 		publish func()
@@ -168,6 +178,25 @@ func TestPoisonIsSetAside(t *testing.T) {
 		{"subject of tenant", func() { testkit.PublishRaw(t, r.js, "loom.trace.v1.other.completed", foreign) }},
 		{"subject of kind", func() { testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.failed", foreign) }},
 		{"is not loom.trace.v1.<tenant>.<kind>", func() { testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed.x", foreign) }},
+		{"on a subject of kind \"exploded\"", func() { testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.exploded", foreign) }},
+		{"outcome 99", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.Outcome = 99 }))
+		}},
+		{"duration_us -1", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.DurationUs = -1 }))
+		}},
+		{"request_bytes 9223372036854775807", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.RequestBytes = math.MaxInt64 }))
+		}},
+		{"producer seq or epoch over 2^63", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.Producer.Seq = math.MaxUint64 }))
+		}},
+		{"is not of this age", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.StartedAtUs = math.MinInt64 }))
+		}},
+		{"http_status 2147483647", func() {
+			testkit.PublishRaw(t, r.js, "loom.trace.v1.acme.completed", absurd(func(e *event.TraceEvent) { e.HttpStatus = math.MaxInt32 }))
+		}},
 		{"days ago", func() { publish(testkit.Event("acme", time.Now().AddDate(0, 0, -401))) }},
 		{"days ahead", func() { publish(testkit.Event("acme", time.Now().AddDate(0, 0, 3))) }},
 		{"different keys", func() {

@@ -83,7 +83,8 @@ func (p *replica) start(tb testing.TB) (stop func()) {
 	return stop
 }
 
-// metric is the value of the counter or gauge name, whose labels include the pair.
+// metric is the value of the counter or gauge name, or the count of the histogram, whose
+// labels include the pair.
 func (p *replica) metric(tb testing.TB, name, label, value string) float64 {
 	tb.Helper()
 	families, err := p.reg.Gather()
@@ -94,7 +95,7 @@ func (p *replica) metric(tb testing.TB, name, label, value string) float64 {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
 				if f.GetName() == name && l.GetName() == label && l.GetValue() == value {
-					return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+					return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 				}
 			}
 		}

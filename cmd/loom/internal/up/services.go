@@ -134,6 +134,10 @@ func (v *services) newGateway(s Settings, key config.Secret) (*gateway.Service, 
 	if err != nil {
 		return nil, err
 	}
+	bodies, err := v.connect("gateway bodies")
+	if err != nil {
+		return nil, err
+	}
 	cfg := gateway.Config{MasterKey: key}
 	if err := config.Load(gateway.Prefix, &cfg); err != nil {
 		return nil, err
@@ -141,7 +145,7 @@ func (v *services) newGateway(s Settings, key config.Secret) (*gateway.Service, 
 	cfg.MasterKey, cfg.Drain, cfg.AllowPrivateUpstreams = key, s.Drain, s.AllowPrivateUpstreams
 	cfg.SpoolDir = filepath.Join(s.DataDir, "spool")
 	return gateway.New(cfg, gateway.Deps{
-		Log: p.log, NATS: p.nats, Metrics: p.metrics, Ready: p.ready, Listener: v.listeners.gateway,
+		Log: p.log, NATS: p.nats, Bodies: bodies, Metrics: p.metrics, Ready: p.ready, Listener: v.listeners.gateway,
 	})
 }
 
@@ -157,16 +161,24 @@ type parts struct {
 }
 
 func (v *services) parts(service string) (parts, error) {
-	nc, err := v.engines.connect(service)
+	nc, err := v.connect(service)
 	if err != nil {
 		return parts{}, err
 	}
-	v.conns = append(v.conns, nc)
 	v.ready[service] = new(telemetry.Readiness)
 	return parts{
 		log: v.log.With(slog.String("service", service)), nats: nc, ready: v.ready[service],
 		metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, v.registry),
 	}, nil
+}
+
+func (v *services) connect(name string) (*nats.Conn, error) {
+	nc, err := v.engines.connect(name)
+	if err != nil {
+		return nil, err
+	}
+	v.conns = append(v.conns, nc)
+	return nc, nil
 }
 
 func (v *services) pool(ctx context.Context, role string) (*pgxpool.Pool, error) {

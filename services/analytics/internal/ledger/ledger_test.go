@@ -133,7 +133,7 @@ func TestRollupsAreSumsOfTheSet(t *testing.T) {
 		if diff := cmp.Diff(expected(t, writer, set), got); diff != "" {
 			rt.Fatalf("rollups (-want +got):\n%s", diff)
 		}
-		report, err := ledger.Reconcile(t.Context(), writer.DB)
+		report, err := ledger.Reconcile(t.Context(), writer.DB, time.Time{})
 		if err != nil || report.Wrong != 0 || report.Facts != int64(len(set)) || report.Rollups != int64(len(got)) {
 			rt.Fatalf("reconcile: %+v, %v", report, err)
 		}
@@ -226,7 +226,7 @@ func TestWritersInEveryOrder(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := ledger.Reconcile(t.Context(), writer.DB)
+	report, err := ledger.Reconcile(t.Context(), writer.DB, time.Time{})
 	if err != nil || report.Wrong != 0 || report.Facts != int64(len(set)) {
 		t.Errorf("reconcile: %+v, %v", report, err)
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -37,16 +38,16 @@ func (d Difference) String() string {
 		d.Tenant, d.Grain, d.Bucket.Format(time.RFC3339), d.KeyID, d.Provider, d.Model, d.Route, d.Outcome, d.Column, d.Rollup, d.Ledger)
 }
 
-// Reconcile computes the sums of every day from the ledger and compares them with the
-// rollups. It changes nothing, and sees each day as of one moment, so that it may run
-// beside writers.
-func Reconcile(ctx context.Context, db *pgxpool.Pool) (Report, error) {
+// Reconcile computes the sums of every day from that of since on from the ledger and
+// compares them with the rollups. It changes nothing, and sees each day as of one moment,
+// so that it may run beside writers.
+func Reconcile(ctx context.Context, db *pgxpool.Pool, since time.Time) (Report, error) {
 	var report Report
 	rows, err := db.Query(ctx, `
-		SELECT DISTINCT date_trunc('day', started_at, 'UTC') FROM usage_facts
+		SELECT DISTINCT date_trunc('day', started_at, 'UTC') FROM usage_facts WHERE started_at >= $1
 		UNION
-		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM rollups
-		ORDER BY 1`)
+		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM rollups WHERE bucket >= $1
+		ORDER BY 1`, since.UTC().Truncate(24*time.Hour))
 	if err != nil {
 		return report, fmt.Errorf("list days: %w", store.Wrap(err))
 	}
@@ -67,9 +68,20 @@ func Reconcile(ctx context.Context, db *pgxpool.Pool) (Report, error) {
 
 // day adds to the report what one UTC day holds.
 func (r *Report) day(ctx context.Context, tx pgx.Tx, day time.Time) error {
+	_, err := r.compare(ctx, tx, day, "")
+	return err
+}
+
+// compare adds to the report what one UTC day holds, of one tenant unless tenant is "". It
+// returns the rollups that are wrong, with what the ledger comes to: nil for those that
+// should not be.
+func (r *Report) compare(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (wrong rollups, err error) {
 	want, err := r.ledger(ctx, tx, day)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if tenant != "" {
+		maps.DeleteFunc(want, func(k key, _ *sums) bool { return k.tenant != tenant })
 	}
 	columns := make([]string, len(measures))
 	have := make([]string, len(measures))
@@ -83,10 +95,11 @@ func (r *Report) day(ctx context.Context, tx pgx.Tx, day time.Time) error {
 		into = append(into, &have[i])
 	}
 	rows, err := tx.Query(ctx, `SELECT tenant_id, grain, bucket, key_id, provider, model, route, outcome, `+strings.Join(columns, ", ")+`
-		FROM rollups WHERE bucket >= $1 AND bucket < $2`, day, day.Add(24*time.Hour))
+		FROM rollups WHERE bucket >= $1 AND bucket < $2 AND ($3 = '' OR tenant_id = $3)`, day, day.Add(24*time.Hour), tenant)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	wrong = rollups{}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		r.Rollups++
 		k.bucket = bucket.Unix()
@@ -94,19 +107,22 @@ func (r *Report) day(ctx context.Context, tx pgx.Tx, day time.Time) error {
 		delete(want, k)
 		if s == nil {
 			r.differ(k, "requests", "", have[0])
+			wrong[k] = nil
 			return nil
 		}
 		for i, m := range measures {
 			if text := m.text(s); text != have[i] {
 				r.differ(k, m.name, text, have[i])
+				wrong[k] = s
 			}
 		}
 		return nil
 	})
 	for k, s := range want {
 		r.differ(k, "requests", measures[0].text(s), "")
+		wrong[k] = s
 	}
-	return err
+	return wrong, err
 }
 
 // ledger sums up the facts of one day.

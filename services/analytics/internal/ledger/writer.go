@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 	"loom.internal/pkg/pricing"
 	"loom.internal/pkg/store"
 )
@@ -39,18 +39,9 @@ type Writer struct {
 // Write commits events and dead in one transaction, and says how many of the events
 // were new to the ledger: only those change the sums.
 func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []event.Dead) (fresh int, err error) {
-	book, err := w.Prices(ctx)
+	facts, err := w.facts(ctx, events)
 	if err != nil {
 		return 0, err
-	}
-	all := events // an id may have come under two numbers: both are accounted for
-	// In one order everywhere, so that two writers of the same events cannot wait for
-	// each other; and each event once.
-	events = slices.SortedFunc(slices.Values(events), func(a, b *event.TraceEvent) int { return idOf(a).compare(idOf(b)) })
-	events = slices.CompactFunc(events, func(a, b *event.TraceEvent) bool { return idOf(a) == idOf(b) })
-	facts := make([]fact, len(events))
-	for i, e := range events {
-		facts[i] = newFact(e, book)
 	}
 	var (
 		added []fact
@@ -61,13 +52,15 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 		err = store.InTx(ctx, w.DB, func(tx pgx.Tx) (err error) {
 			added, err = w.insert(ctx, tx, facts, dead)
 			if err == nil && len(added) > 0 {
+				faultpoint.Hit("analytics.facts_inserted")
 				err = sumUp(ctx, tx, added)
 			}
 			if err != nil {
 				return err
 			}
 			var batch pgx.Batch
-			store.ProgressAnalytics.Queue(&batch, all, dead, marks)
+			// An id may have come under two numbers: both are accounted for.
+			store.ProgressAnalytics.Queue(&batch, events, dead, marks)
 			return tx.SendBatch(ctx, &batch).Close()
 		})
 		if !errors.Is(err, store.ErrRetryable) {
@@ -88,6 +81,22 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 		}
 	}
 	return len(added), nil
+}
+
+// facts prices the events, each once, and in one order everywhere, so that two writers of
+// the same events cannot wait for each other.
+func (w Writer) facts(ctx context.Context, events []*event.TraceEvent) ([]fact, error) {
+	book, err := w.Prices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	events = slices.SortedFunc(slices.Values(events), func(a, b *event.TraceEvent) int { return idOf(a).compare(idOf(b)) })
+	events = slices.CompactFunc(events, func(a, b *event.TraceEvent) bool { return idOf(a) == idOf(b) })
+	facts := make([]fact, len(events))
+	for i, e := range events {
+		facts[i] = newFact(e, book)
+	}
+	return facts, nil
 }
 
 // insert returns the facts that were not in the ledger.
@@ -127,14 +136,7 @@ func sumUp(ctx context.Context, tx pgx.Tx, facts []fact) error {
 	for _, f := range facts {
 		all.add(f.entry())
 	}
-	rows := make([]rollup, 0, len(all))
-	for _, k := range slices.SortedFunc(maps.Keys(all), key.compare) {
-		rows = append(rows, rollup{k, all[k]})
-	}
-	if _, err := tx.Exec(ctx, upsertRollup, rollupRows.Args(rows)...); err != nil {
-		return fmt.Errorf("add to rollups: %w", err)
-	}
-	return nil
+	return all.upsert(ctx, tx)
 }
 
 // id is the primary key of a fact.

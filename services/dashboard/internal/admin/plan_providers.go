@@ -101,12 +101,13 @@ func (p *plan) provider(ctx context.Context, path string, want manifest.Provider
 }
 
 type storedRoute struct {
-	Model   string
-	Targets []catalog.Target
+	Model        string
+	Targets      []catalog.Target
+	OnDisconnect catalog.OnDisconnect
 }
 
 func (p *plan) routes(ctx context.Context) error {
-	stored, err := collect(ctx, p.tx, func(s storedRoute) string { return s.Model }, `SELECT model, targets FROM routes`)
+	stored, err := collect(ctx, p.tx, func(s storedRoute) string { return s.Model }, `SELECT model, targets, on_disconnect FROM routes`)
 	if err != nil {
 		return err
 	}
@@ -126,15 +127,26 @@ func (p *plan) routes(ctx context.Context) error {
 			}
 			targets[j] = catalog.Target{Provider: t.Provider, Model: t.Model, Weight: max(t.Weight, 1)}
 		}
+		onDisconnect, err := catalog.ParseOnDisconnect(string(want.OnDisconnect))
+		if err != nil {
+			return err // Validate has passed it
+		}
 		have, exists := stored[want.Model]
-		if exists && slices.Equal(have.Targets, targets) {
+		var fields []string
+		if !slices.Equal(have.Targets, targets) {
+			fields = append(fields, "targets")
+		}
+		if have.OnDisconnect != onDisconnect && (exists || onDisconnect != catalog.Cancel) {
+			fields = append(fields, "on_disconnect")
+		}
+		if len(fields) == 0 {
 			continue
 		}
 		action := "create"
 		if exists {
 			action = "update"
 		}
-		revision, err := p.record(ctx, "", Change{Action: action, Kind: "route", Name: want.Model, Fields: []string{"targets"}})
+		revision, err := p.record(ctx, "", Change{Action: action, Kind: "route", Name: want.Model, Fields: fields})
 		if err != nil {
 			return err
 		}
@@ -143,9 +155,9 @@ func (p *plan) routes(ctx context.Context) error {
 			return fmt.Errorf("encode route %s: %w", want.Model, err)
 		}
 		p.write(`
-			INSERT INTO routes (model, targets, revision) VALUES (@model, @targets, @revision)
-			ON CONFLICT (model) DO UPDATE SET targets = @targets, revision = @revision`,
-			pgx.NamedArgs{"model": want.Model, "targets": data, "revision": revision})
+			INSERT INTO routes (model, targets, on_disconnect, revision) VALUES (@model, @targets, @on_disconnect, @revision)
+			ON CONFLICT (model) DO UPDATE SET targets = @targets, on_disconnect = @on_disconnect, revision = @revision`,
+			pgx.NamedArgs{"model": want.Model, "targets": data, "on_disconnect": onDisconnect, "revision": revision})
 	}
 	return nil
 }

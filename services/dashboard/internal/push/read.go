@@ -122,7 +122,7 @@ func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) er
 	if err != nil {
 		return fmt.Errorf("read providers: %w", err)
 	}
-	rows, err = tx.Query(ctx, `SELECT model, targets FROM routes ORDER BY model`)
+	rows, err = tx.Query(ctx, `SELECT model, targets, on_disconnect FROM routes ORDER BY model`)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}

@@ -41,19 +41,20 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer nc.Close()
+	bodies, err := bus.Connect(cfg.NATSURL, "loom-gateway-bodies", log)
+	if err != nil {
+		return err
+	}
+	defer bodies.Close()
 	metrics, ready := telemetry.NewRegistry(), new(telemetry.Readiness)
-	service, err := gateway.New(cfg, gateway.Deps{Log: log, Metrics: metrics, Ready: ready, NATS: nc})
+	service, err := gateway.New(cfg, gateway.Deps{Log: log, Metrics: metrics, Ready: ready, NATS: nc, Bodies: bodies})
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	if cfg.OpsAddr != "" {
-		ln, err := httpserve.Listen(ctx, cfg.OpsAddr, gateway.Prefix+"_OPS_ADDR")
-		if err != nil {
-			return err
-		}
-		g.Go(func() error { return httpserve.Run(ctx, ln, gateway.Ops(metrics, ready), httpserve.Options{Log: log}) })
-	}
+	g.Go(func() error {
+		return httpserve.Optional(ctx, cfg.OpsAddr, gateway.Prefix+"_OPS_ADDR", gateway.Ops(metrics, ready), httpserve.Options{Log: log})
+	})
 	g.Go(func() error { return service.Run(ctx) })
 	return g.Wait()
 }

@@ -29,6 +29,7 @@ type Target struct {
 	Kind     catalog.Kind
 	Model    string            // the name the provider knows the model by
 	Upstream provider.Provider // nil when the provider could not be opened
+	Finish   bool              // the answer is read to its end even when the client has left
 }
 
 // Targets are the places a model can be answered at, in order; nil when no route
@@ -45,7 +46,10 @@ func (c *Catalogue) Targets(model string) []Target {
 			name = model
 		}
 		u := c.providers[t.Provider]
-		targets = append(targets, Target{Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider})
+		targets = append(targets, Target{
+			Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider,
+			Finish: route.OnDisconnect == catalog.Finish,
+		})
 	}
 	return targets
 }

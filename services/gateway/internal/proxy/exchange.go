@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/directory"
@@ -79,7 +80,7 @@ func (x *exchange) run(ctx context.Context) {
 		x.fail(ctx, openai.Unavailable("The provider of this model is not available."), openai.CodeUnavailable, nil)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := x.callContext(ctx)
 	defer cancel(nil)
 	hide := x.target.Upstream.AsksUsage() && x.req.CanAskUsage()
 	body := x.req.Rewrite(x.target.Model, hide)
@@ -113,6 +114,7 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 		x.p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "request refused: its trace cannot be recorded", slog.Any("error", err))
 		return openai.Unavailable("The gateway cannot record requests right now. Please try again.")
 	}
+	faultpoint.Hit("gateway.begun")
 	x.trace = trace
 	x.sealed = x.sealAside(x.body)
 	return nil
@@ -163,12 +165,12 @@ var errIdle = errors.New("provider sent nothing for too long")
 // classify names why a provider gave no answer.
 func (x *exchange) classify(ctx context.Context, err error) string {
 	switch cause := context.Cause(ctx); {
+	case clientGone(x.r.Context()): //nolint:contextcheck // of the client, not of the call
+		return classCanceled
 	case errors.Is(cause, httpserve.ErrShutdown):
 		return classShutdown
 	case errors.Is(cause, errIdle):
 		return classIdle
-	case x.r.Context().Err() != nil:
-		return classCanceled
 	}
 	return classOf(err)
 }

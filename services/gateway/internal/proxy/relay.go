@@ -43,6 +43,7 @@ type relay struct {
 	held   int    // bytes at the end of the event begun that are held back
 	done   []byte // the end marker and what came with it, held back until the trace is safe
 	isDone bool
+	gone   bool // the client is, and the answer is finished without it
 }
 
 func newRelay(x *exchange, resp *http.Response, up *upstreamBody, called time.Time, hide bool) *relay {
@@ -168,6 +169,11 @@ func (s *relay) finish(ctx context.Context, buf []byte) {
 	case !s.isDone && !s.answer.Ended():
 		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, classTruncated
 	}
+	if s.gone = s.gone || s.x.target.Finish && clientGone(s.x.r.Context()); s.gone { //nolint:contextcheck // of the client, not of the call
+		e.outcome, e.class = event.Outcome_OUTCOME_CANCELED, classCanceled
+		s.end(ctx, e)
+		panic(http.ErrAbortHandler)
+	}
 	if !s.end(ctx, e) {
 		s.abort(openai.Internal())
 	}
@@ -241,8 +247,21 @@ func (s *relay) end(ctx context.Context, e ending) bool {
 	return s.x.end(ctx, e)
 }
 
-// write sends b and flushes it out.
+// write sends b and flushes it out. Where the answer is finished without its client, a
+// client that cannot be reached is no error.
 func (s *relay) write(b []byte) error {
+	if s.gone {
+		return nil
+	}
+	err := s.send(b)
+	if err != nil && s.x.target.Finish {
+		s.gone = true
+		return nil
+	}
+	return err
+}
+
+func (s *relay) send(b []byte) error {
 	start := time.Now()
 	if limit := start.Add(s.x.p.opt.WriteTimeout); limit.Sub(s.deadline) > deadlineSlack {
 		_ = s.flush.SetWriteDeadline(limit) // not every test's writer has one

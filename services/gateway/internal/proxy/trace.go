@@ -13,6 +13,7 @@ import (
 
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 	"loom.internal/services/gateway/internal/openai"
 )
 
@@ -133,8 +134,10 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	if err != nil {
 		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "trace not recorded, the answer is withheld",
 			slog.String("trace_id", e.GetTraceId()), slog.Any("error", err))
+		return false
 	}
-	return err == nil
+	faultpoint.Hit("gateway.ended")
+	return true
 }
 
 // usable reports whether usage may go into the event as it is: a JSON object in valid

@@ -2,7 +2,7 @@ package publish
 
 import "github.com/prometheus/client_golang/prometheus"
 
-type metrics struct{ published, retries, unbatched, resent, lost prometheus.Counter }
+type metrics struct{ published, retries, unbatched, resent, lost, detached, dropped prometheus.Counter }
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -16,5 +16,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		unbatched: counter("unbatched", "Batches the broker refused, so that their traces were published one by one."),
 		resent:    counter("resends", "Times that traces were sent again because Postgres was not known to have them for long."),
 		lost:      counter("lost", "Traces damaged in the spool: only their place was published."),
+		detached:  counter("bodies", "Bodies too large for an event, put into the object store."),
+		dropped:   counter("bodies_dropped", "Bodies that the object store can never take: their traces were published without them."),
 	}
 }

@@ -1,6 +1,7 @@
 // Package publish brings traces from the spool to JetStream, and lets the spool go of
 // those that recorder and analytics both have in Postgres.
 //
+//	                  ┌──▶ LOOM_BODIES: what is too large for an event ──┐
 //	spool ──Next──▶ batch ──▶ LOOM_TRACE ──▶ recorder, analytics ──▶ Postgres
 //	  ▲                                                                 │
 //	  └──Confirm── the lower one ◀── KV LOOM_WATERMARK ◀── watermarks ──┘
@@ -16,15 +17,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"loom.internal/pkg/bus"
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 	"loom.internal/services/gateway/internal/spool"
 )
 
@@ -38,7 +37,8 @@ const (
 
 // Options of New.
 type Options struct {
-	NATS    *nats.Conn
+	Broker  Broker
+	Bodies  Bodies
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Drain   time.Duration // how long Run goes on publishing after its context has ended
@@ -48,17 +48,12 @@ type Options struct {
 // Publisher drains a spool.
 type Publisher struct {
 	opt     Options
-	js      jetstream.JetStream
 	metrics metrics
 }
 
 // New makes a publisher.
-func New(o Options) (*Publisher, error) {
-	js, err := jetstream.New(o.NATS)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
-	return &Publisher{opt: o, js: js, metrics: newMetrics(o.Metrics)}, nil
+func New(o Options) *Publisher {
+	return &Publisher{opt: o, metrics: newMetrics(o.Metrics)}
 }
 
 // Run publishes what is in s, until s has ended and is drained, or until the drain
@@ -103,6 +98,7 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 		if !p.deliver(ctx, sent.unconfirmed(entries), s.Producer()) {
 			return nil // ctx has ended
 		}
+		faultpoint.Hit("gateway.acknowledged")
 		after = entries[len(entries)-1].Position
 		sent.add(entries, time.Now())
 	}
@@ -111,40 +107,27 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 // confirm asks how far the consumers have come. A broker that cannot say so now will
 // be asked again.
 func (p *Publisher) confirm(ctx context.Context, sent *sent) {
-	epochs := sent.epochs()
-	if len(epochs) == 0 {
+	lives := sent.lives()
+	if len(lives) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollEvery)
 	defer cancel()
-	kv, err := p.js.KeyValue(ctx, bus.BucketWatermark)
+	marks, err := p.opt.Broker.Watermarks(ctx, lives)
 	if err != nil {
-		return
+		p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "watermark not read", slog.Any("error", err))
 	}
-	for _, epoch := range epochs {
-		life := event.Life{ProducerID: sent.spool.Producer(), Epoch: int64(epoch)} //nolint:gosec // epochs are small
-		if mark, err := watermark(ctx, kv, life); err == nil {
-			sent.confirm(epoch, mark, time.Now())
-		} else if !errors.Is(err, jetstream.ErrKeyNotFound) && ctx.Err() == nil {
-			p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "watermark not read", slog.Any("error", err))
-		}
+	for _, life := range lives {
+		sent.confirm(uint64(life.Epoch), lowest(marks, life), time.Now()) //nolint:gosec // epochs are small
 	}
 }
 
-// watermark is the number up to which every consumer has the events of a life. A consumer
+// lowest is the number up to which every consumer has the events of a life. A consumer
 // that has said nothing has none.
-func watermark(ctx context.Context, kv jetstream.KeyValue, life event.Life) (uint64, error) {
-	lowest := uint64(math.MaxUint64)
+func lowest(marks map[string]event.Watermarks, life event.Life) uint64 {
+	mark := int64(math.MaxInt64)
 	for _, consumer := range bus.Consumers() {
-		entry, err := kv.Get(ctx, bus.WatermarkKey(consumer, life))
-		if err != nil {
-			return 0, err
-		}
-		mark, err := strconv.ParseUint(string(entry.Value()), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("watermark of %s: %w", consumer, err)
-		}
-		lowest = min(lowest, mark)
+		mark = min(mark, marks[consumer][life])
 	}
-	return lowest, nil
+	return uint64(mark)
 }

@@ -3,6 +3,8 @@ package publish
 import (
 	"time"
 
+	"loom.internal/pkg/event"
+	"loom.internal/pkg/faultpoint"
 	"loom.internal/services/gateway/internal/spool"
 )
 
@@ -49,12 +51,12 @@ func (s *sent) unconfirmed(entries []spool.Entry) []spool.Entry {
 	return left
 }
 
-// epochs lists those with something to be confirmed.
-func (s *sent) epochs() []uint64 {
-	var list []uint64
+// lives lists those with something to be confirmed.
+func (s *sent) lives() []event.Life {
+	var list []event.Life
 	for epoch, p := range s.of {
 		if p.confirmed < p.published {
-			list = append(list, epoch)
+			list = append(list, event.Life{ProducerID: s.spool.Producer(), Epoch: int64(epoch)}) //nolint:gosec // epochs are small
 		}
 	}
 	return list
@@ -67,6 +69,7 @@ func (s *sent) confirm(epoch, mark uint64, now time.Time) {
 		return
 	}
 	p.confirmed, p.since = mark, now
+	faultpoint.Hit("gateway.confirmed")
 	s.spool.Confirm(epoch, mark)
 }
 

@@ -41,6 +41,9 @@ type Options struct {
 	Captured   int64 // at most, of the request's bytes in a trace
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
+
+	// OpenSpool, if set, opens the spool elsewhere than in Dir.
+	OpenSpool func(spool.Options) (*spool.Spool, error)
 }
 
 // Recorder writes traces into a spool. Begin and End are for many goroutines, from
@@ -66,7 +69,11 @@ func New(o Options) *Recorder {
 
 // Open takes the spool's directory. What an earlier process left is in the spool then.
 func (r *Recorder) Open() (*spool.Spool, error) {
-	s, err := spool.Open(r.opt.Dir, spool.Options{
+	open := r.opt.OpenSpool
+	if open == nil {
+		open = func(o spool.Options) (*spool.Spool, error) { return spool.Open(r.opt.Dir, o) }
+	}
+	s, err := open(spool.Options{
 		Durability: r.opt.Durability, MaxBytes: r.opt.MaxBytes, Interrupted: interrupted, Log: r.opt.Log, Metrics: r.opt.Metrics,
 	})
 	if err != nil {
@@ -113,7 +120,11 @@ func (r *Recorder) begin(ctx context.Context, e *event.TraceEvent) error {
 	if err != nil {
 		return fmt.Errorf("encode the beginning of a trace: %w", err)
 	}
-	return s.Begin(ctx, id, data, reserve+int(min(e.GetRequestBytes(), r.opt.Captured)))
+	kept := int64(0)
+	if e.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {
+		kept = min(e.GetRequestBytes(), r.opt.Captured)
+	}
+	return s.Begin(ctx, id, data, reserve+int(kept))
 }
 
 // End keeps the whole trace. When it returns nil the trace is safe.
@@ -122,10 +133,13 @@ func (r *Recorder) End(ctx context.Context, e *event.TraceEvent) error {
 		return nil
 	}
 	err := r.end(ctx, e)
-	if errors.Is(err, spool.ErrFull) {
-		// The place set aside is enough for everything but the bodies.
-		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the spool is full: a trace is kept without its bodies", slog.String("trace_id", e.GetTraceId()))
-		e.RequestBody, e.ResponseBody = nil, nil
+	// The place set aside is enough for everything but the answer, or else the bodies.
+	for _, b := range []**event.SealedBody{&e.ResponseBody, &e.RequestBody} {
+		if *b == nil || !errors.Is(err, spool.ErrFull) {
+			continue
+		}
+		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the spool is full: a trace is kept without a body", slog.String("trace_id", e.GetTraceId()))
+		*b = nil
 		err = r.end(ctx, e)
 	}
 	return err

@@ -140,3 +140,40 @@ func TestRefusesBeforeOpenAndInvalidEvents(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A spool without room for an answer keeps what was set aside for: the trace and its
+// request.
+func TestFullSpoolDropsTheAnswerFirst(t *testing.T) {
+	t.Parallel()
+	l := live(t, t.TempDir())
+	defer l.end()
+	first, other := begun(), begun()
+	first.RequestBytes, other.RequestBytes = 48<<10, 48<<10
+	for _, e := range []*event.TraceEvent{first, other} {
+		if err := l.Begin(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, sizes := range [][2]int{{48 << 10, 16 << 20}, {16 << 20, 0}} {
+		e := testkit.Event("acme", time.Now(), func(e *event.TraceEvent) {
+			e.TraceId, e.Producer = []*event.TraceEvent{first, other}[i].GetTraceId(), nil
+			e.RequestBody, e.ResponseBody = testkit.Body(sizes[0]), nil
+			if sizes[1] > 0 {
+				e.ResponseBody = testkit.Body(sizes[1])
+			}
+		})
+		if err := l.End(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := l.spool.Next(t.Context(), spool.Position{}, 10, 1<<20)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	if got := decode(t, l.spool, entries[0]); len(got.GetRequestBody().GetCiphertext()) != 48<<10 || got.GetResponseBody() != nil {
+		t.Errorf("without room for the answer: request %d bytes, response %v", len(got.GetRequestBody().GetCiphertext()), got.GetResponseBody() != nil)
+	}
+	if got := decode(t, l.spool, entries[1]); got.GetRequestBody() != nil || got.GetResponseBody() != nil {
+		t.Error("without room for either: a body is kept")
+	}
+}

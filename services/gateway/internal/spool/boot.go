@@ -10,6 +10,9 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"loom.internal/pkg/faultpoint"
+	"loom.internal/services/gateway/internal/spool/disk"
 )
 
 // boot reads the directory and starts an epoch. It changes nothing before it knows
@@ -44,7 +47,7 @@ func (s *Spool) boot() error {
 	if err := s.st.save(s.disk); err != nil {
 		return err
 	}
-	faultPoint("spool.after_state")
+	faultpoint.Hit("spool.after_state")
 	number := uint64(1)
 	if n := len(numbers); n > 0 {
 		number = numbers[n-1] + 1
@@ -207,7 +210,7 @@ func (s *Spool) hold(g *segment, r *record, off int64) *open {
 
 // cut ends the last segment of the epoch before at size: what a crash left of its last
 // write, and the space set aside behind it, go.
-func (s *Spool) cut(f file, g *segment, size int64) error {
+func (s *Spool) cut(f disk.File, g *segment, size int64) error {
 	if torn := g.size - size; torn > 0 {
 		s.opt.Log.Info("cut what a crash left of the last write",
 			slog.String("segment", g.name()), slog.Int64("bytes", torn))

@@ -12,13 +12,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loom.internal/services/gateway/internal/spool/disk/disktest"
 )
 
 // sample is a segment of 20 records, ten begins and ten ends, with where each starts.
 func sample(tb testing.TB) (segment, stateFile []byte, ids [][16]byte, starts []int) {
 	tb.Helper()
-	disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
-	s, err := openOn(disk, Options{now: func() time.Time { return time.Unix(1700000000, 0) }})
+	disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
+	s, err := OpenOn(disk, Options{now: func() time.Time { return time.Unix(1700000000, 0) }})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -36,21 +38,22 @@ func sample(tb testing.TB) (segment, stateFile []byte, ids [][16]byte, starts []
 			}
 		}
 	}
-	return disk.names[segmentName(1)].data, disk.names[stateName].data, ids, starts
+	files := disk.Files()
+	return files[segmentName(1)], files[stateName], ids, starts
 }
 
 // reopen opens a disk that holds the segments, and returns the spool with all it
 // delivers once Run has ended what was left open.
-func reopen(t *testing.T, stateFile []byte, segments ...[]byte) (*simDisk, []Entry) {
+func reopen(t *testing.T, stateFile []byte, segments ...[]byte) (*disktest.Disk, []Entry) {
 	t.Helper()
-	disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+	disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
 	if stateFile != nil {
-		disk.names[stateName] = &simFile{data: stateFile}
+		disk.Put(stateName, stateFile)
 	}
 	for i, data := range segments {
-		disk.names[segmentName(uint64(i+1))] = &simFile{data: data}
+		disk.Put(segmentName(uint64(i+1)), data)
 	}
-	s, err := openOn(disk, Options{})
+	s, err := OpenOn(disk, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +77,10 @@ func reopen(t *testing.T, stateFile []byte, segments ...[]byte) (*simDisk, []Ent
 }
 
 // quarantined returns the stretches set aside from segment 1, as "offset+bytes".
-func quarantined(disk *simDisk) (all []string) {
-	for name, f := range disk.names {
+func quarantined(disk *disktest.Disk) (all []string) {
+	for name, data := range disk.Files() {
 		if at, ok := strings.CutPrefix(name, "quarantine/0000000001-"); ok && !strings.HasSuffix(at, ".txt") {
-			all = append(all, fmt.Sprintf("%s+%d", at, len(f.data)))
+			all = append(all, fmt.Sprintf("%s+%d", at, len(data)))
 		}
 	}
 	return all
@@ -188,8 +191,8 @@ func TestDamageWhileOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
-		s, err := openOn(disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
+		s, err := OpenOn(disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,8 +204,7 @@ func TestDamageWhileOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		data := disk.names[segmentName(1)].data
-		data[segmentHeaderSize+3*headerSize+3+headerSize] ^= 1 // in the second end
+		disk.Flip(segmentName(1), segmentHeaderSize+3*headerSize+3+headerSize, 1) // in the second end
 		entries, err := s.Next(ctx, Position{}, 9, 1<<20)
 		if err != nil || len(entries) != 3 || entries[0].Lost || !entries[1].Lost || entries[2].Lost {
 			t.Errorf("got %+v, %v", entries, err)
@@ -230,11 +232,11 @@ func FuzzReplay(f *testing.F) {
 		if first {
 			segments = [][]byte{data, segment}
 		}
-		disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
 		for i, b := range segments {
-			disk.names[segmentName(uint64(i+1))] = &simFile{data: slices.Clone(b)}
+			disk.Put(segmentName(uint64(i+1)), b)
 		}
-		s, err := openOn(disk, Options{})
+		s, err := OpenOn(disk, Options{})
 		if errors.Is(err, ErrVersion) {
 			return
 		}

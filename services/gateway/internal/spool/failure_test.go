@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"loom.internal/services/gateway/internal/spool/disk/disktest"
 )
 
 // started opens a spool on the disk and runs it within a bubble.
-func started(t *testing.T, disk *simDisk, opt Options) (s *Spool, stop func() error) {
+func started(t *testing.T, disk *disktest.Disk, opt Options) (s *Spool, stop func() error) {
 	t.Helper()
-	s, err := openOn(disk, opt)
+	s, err := OpenOn(disk, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,14 +28,12 @@ func started(t *testing.T, disk *simDisk, opt Options) (s *Spool, stop func() er
 func TestFailedSyncIsFinal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
 		s, stop := started(t, disk, Options{Durability: Power})
 		if err := s.Begin(t.Context(), [16]byte{1}, nil, 10); err != nil {
 			t.Fatal(err)
 		}
-		disk.mu.Lock()
-		disk.badSync = 0
-		disk.mu.Unlock()
+		disk.FailSync(0)
 		if err := s.End(t.Context(), [16]byte{1}, nil); !errors.Is(err, ErrFailed) {
 			t.Errorf("end: got %v, want failed", err)
 		}
@@ -54,15 +54,13 @@ func TestFailedSyncIsFinal(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
 		s, stop := started(t, disk, Options{})
 		ctx, end := t.Context(), make([]byte, 3<<20)
 		if err := s.Begin(ctx, [16]byte{1}, nil, len(end)); err != nil {
 			t.Fatal(err)
 		}
-		disk.mu.Lock()
-		disk.capacity = disk.used()
-		disk.mu.Unlock()
+		disk.Limit(disk.Used())
 		for i := byte(2); ; i++ { // up to a step may have been taken ahead
 			err := s.Begin(ctx, [16]byte{i}, nil, 1<<20)
 			if errors.Is(err, ErrFull) {
@@ -78,9 +76,7 @@ func TestDiskFull(t *testing.T) {
 		if err := s.End(ctx, [16]byte{1}, end); err != nil {
 			t.Errorf("end within its reserve: %v", err)
 		}
-		disk.mu.Lock()
-		disk.capacity = 0
-		disk.mu.Unlock()
+		disk.Limit(0)
 		if err := s.Begin(ctx, [16]byte{9}, nil, 1<<20); err != nil {
 			t.Errorf("begin after the disk has space: %v", err)
 		}
@@ -94,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 func TestInterruptedRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		disk := disktest.New(rand.New(rand.NewPCG(1, 1)))
 		s, stop := started(t, disk, Options{})
 		if err := errors.Join(s.Begin(t.Context(), [16]byte{1}, []byte("bad"), 10), s.Begin(t.Context(), [16]byte{2}, []byte("good"), 10), stop()); err != nil {
 			t.Fatal(err)
@@ -110,9 +106,9 @@ func TestInterruptedRefused(t *testing.T) {
 			t.Errorf("got %+v, %v", entries, err)
 		}
 		reasons := ""
-		for name, f := range disk.names {
+		for name, data := range disk.Files() {
 			if strings.HasSuffix(name, ".txt") {
-				reasons += string(f.data)
+				reasons += string(data)
 			}
 		}
 		if !strings.Contains(reasons, "no such tenant") {

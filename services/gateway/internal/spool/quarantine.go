@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"log/slog"
+
+	"loom.internal/services/gateway/internal/spool/disk"
 )
 
 // maxQuarantine bounds the bytes one Open copies; of more, only the place and the
@@ -11,7 +13,7 @@ const maxQuarantine = 64 << 20
 
 // quarantine keeps bytes of a segment that are no intact record, and raises the alarm.
 // It never fails: what can be read goes on.
-func (s *Spool) quarantine(f file, g *segment, bad found) {
+func (s *Spool) quarantine(f disk.File, g *segment, bad found) {
 	s.counts.quarantined.Inc()
 	name := fmt.Sprintf("quarantine/%010d-%d", g.number, bad.off)
 	err := s.setAside(f, name, bad)
@@ -20,10 +22,10 @@ func (s *Spool) quarantine(f file, g *segment, bad found) {
 		slog.String("reason", bad.wrong), slog.String("kept_as", name), slog.Any("error", err))
 }
 
-func (s *Spool) setAside(f file, name string, bad found) error {
+func (s *Spool) setAside(f disk.File, name string, bad found) error {
 	length := bad.to - bad.off
 	reason := fmt.Sprintf("offset %d\nbytes  %d\nreason %s\n", bad.off, length, bad.wrong)
-	if err := writeFile(s.disk, name+".txt", []byte(reason)); err != nil {
+	if err := disk.WriteFile(s.disk, name+".txt", []byte(reason)); err != nil {
 		return err
 	}
 	if s.aside += length; s.aside > maxQuarantine {
@@ -34,5 +36,5 @@ func (s *Spool) setAside(f file, name string, bad found) error {
 	if int64(n) < length {
 		return err
 	}
-	return writeFile(s.disk, name, b)
+	return disk.WriteFile(s.disk, name, b)
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+
+	"loom.internal/pkg/faultpoint"
 )
 
 // makeRoom starts a new segment when the group does not fit the current one, and takes
@@ -164,7 +166,7 @@ func (s *Spool) carry(g *segment) (moved bool, err error) {
 	if slices.ContainsFunc(group, func(o *op) bool { return o.err != nil }) {
 		return false, nil // no room for the copies yet
 	}
-	faultPoint("spool.after_carry")
+	faultpoint.Hit("spool.after_carry")
 	return true, nil
 }
 
@@ -181,7 +183,7 @@ func (s *Spool) remove(g *segment) error {
 	if err := s.disk.Remove(g.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", g.name(), err)
 	}
-	faultPoint("spool.after_remove")
+	faultpoint.Hit("spool.after_remove")
 	if s.opt.Durability == Power { // in order: a hole in the numbers would look like loss
 		if err := s.disk.Sync(); err != nil {
 			return fmt.Errorf("%w: sync: %w", ErrFailed, err)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loom.internal/services/gateway/internal/spool/disk/disktest"
 )
 
 var (
@@ -46,7 +48,7 @@ type world struct {
 	*testing.T
 	seed  uint64
 	rng   *rand.Rand
-	disk  *simDisk
+	disk  *disktest.Disk
 	opt   Options
 	power bool // crashes are losses of power
 
@@ -77,7 +79,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 7))
 	w := &world{
-		T: t, seed: seed, rng: rng, disk: newSimDisk(rng),
+		T: t, seed: seed, rng: rng, disk: disktest.New(rng),
 		reqs: map[[16]byte]*req{}, at: map[Position]string{}, where: map[string]Position{}, done: map[uint64]uint64{},
 	}
 	w.opt = Options{
@@ -99,7 +101,7 @@ func (w *world) fatal(format string, args ...any) {
 // start opens the spool, through as many crashes as the disk has for it.
 func (w *world) start() {
 	for {
-		s, err := openOn(w.disk, w.opt)
+		s, err := OpenOn(w.disk, w.opt)
 		switch {
 		case err == nil:
 			w.spool, w.ran = s, make(chan error, 1)
@@ -108,13 +110,13 @@ func (w *world) start() {
 			}
 			w.epoch = s.Epoch()
 			return
-		case errors.Is(err, errCrash):
-			w.disk.restart(w.power)
+		case errors.Is(err, disktest.ErrCrashed):
+			w.disk.Restart(w.power)
 			if w.rng.IntN(3) == 0 {
-				w.disk.left = w.rng.IntN(12)
+				w.disk.CrashAfter(w.rng.IntN(12))
 			}
 		case isFull(err):
-			w.disk.capacity = 0
+			w.disk.Limit(0)
 		default:
 			w.fatal("open: %v", err)
 		}
@@ -123,19 +125,19 @@ func (w *world) start() {
 
 func (w *world) life() {
 	if w.rng.IntN(2) == 0 {
-		w.disk.left = w.rng.IntN(12) // crash in recovery
+		w.disk.CrashAfter(w.rng.IntN(12)) // crash in recovery
 	}
 	w.start()
 	if w.rng.IntN(4) > 0 {
-		w.disk.left = w.rng.IntN(60)
+		w.disk.CrashAfter(w.rng.IntN(60))
 	}
 	switch w.rng.IntN(6) {
 	case 0:
-		w.disk.capacity = w.disk.used() + int64(w.rng.IntN(4000))
+		w.disk.Limit(w.disk.Used() + int64(w.rng.IntN(4000)))
 	case 1:
-		w.disk.badSync = w.rng.IntN(20)
+		w.disk.FailSync(w.rng.IntN(20))
 	default:
-		w.disk.capacity = 0
+		w.disk.Limit(0)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { w.ran <- w.spool.Run(ctx) }()
@@ -148,11 +150,11 @@ func (w *world) life() {
 		case 1:
 			w.confirm()
 		}
-		if w.disk.crashed {
+		if w.disk.Crashed() {
 			break
 		}
 		if w.rng.IntN(8) == 0 {
-			w.disk.capacity = 0
+			w.disk.Limit(0)
 		}
 	}
 	cancel()
@@ -163,7 +165,7 @@ func (w *world) life() {
 	if err := w.spool.enqueue(&op{}); !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFailed) {
 		w.fatal("append after Run: %v", err)
 	}
-	w.disk.restart(w.power)
+	w.disk.Restart(w.power)
 }
 
 // appendGroup queues a few begins and ends at once and notes the answers.
@@ -340,7 +342,7 @@ func (w *world) confirmTo(entries []Entry) {
 
 // lastLife is without faults: everything is delivered, confirmed and removed.
 func (w *world) lastLife() {
-	w.disk.capacity = 0
+	w.disk.Limit(0)
 	w.start()
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { w.ran <- w.spool.Run(ctx) }()

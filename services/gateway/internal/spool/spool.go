@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"loom.internal/services/gateway/internal/spool/disk"
 )
 
 var (
@@ -33,6 +36,13 @@ var (
 	// ErrNotBegun is returned by End for an id that is not begun, or ended already.
 	ErrNotBegun = errors.New("not begun")
 )
+
+// isFull reports an error that goes away when there is space again. A sync that failed
+// for lack of space is not one: what it lost stays lost.
+func isFull(err error) bool {
+	return !errors.Is(err, ErrFailed) &&
+		(errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+}
 
 // Durability is what an append survives when it has returned nil.
 type Durability string
@@ -92,7 +102,7 @@ func (o *Options) defaults() error {
 // Spool is an open spool. Begin, End, Next, Confirm and Stats may be called by many
 // goroutines, while one runs Run.
 type Spool struct {
-	disk    filesystem
+	disk    disk.Dir
 	opt     Options
 	st      state
 	release func() error // of the directory
@@ -101,7 +111,7 @@ type Spool struct {
 	wake chan struct{} // capacity 1: there is work for Run
 
 	// Of Run's goroutine alone (and of Open before it).
-	current   file
+	current   disk.File
 	allocated int64 // disk space taken for current
 	opens     map[[16]byte]*open
 	orphans   []*open
@@ -137,7 +147,7 @@ func Open(dir string, opt Options) (*Spool, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	release := func() error { return errors.Join(held.Close(), root.Close()) }
-	s, err := openOn(osFS{root}, opt)
+	s, err := OpenOn(disk.OS(root), opt)
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
@@ -148,12 +158,13 @@ func Open(dir string, opt Options) (*Spool, error) {
 	return s, nil
 }
 
-func openOn(disk filesystem, opt Options) (*Spool, error) {
+// OpenOn is Open on a directory that nobody else uses.
+func OpenOn(dir disk.Dir, opt Options) (*Spool, error) {
 	if err := opt.defaults(); err != nil {
 		return nil, err
 	}
 	s := &Spool{
-		disk: disk, opt: opt,
+		disk: dir, opt: opt,
 		release:   func() error { return nil },
 		counts:    newCounters(),
 		wake:      make(chan struct{}, 1),

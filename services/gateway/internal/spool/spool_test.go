@@ -175,6 +175,78 @@ func TestOneOwner(t *testing.T) {
 	}
 }
 
+// TestOneOwnerOfTwoProcesses: while a process has the directory nobody else gets it, and
+// the error names the process; when it is killed the directory is free.
+func TestOneOwnerOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-spool.child", dir)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(pipe)
+	lines.Scan() // it is open
+	before, _ := os.ReadFile(filepath.Join(dir, "state"))
+	_, err = spool.Open(dir, spool.Options{})
+	if want := fmt.Sprintf("process %d has %s; stop it, or", cmd.Process.Pid, dir); !errors.Is(err, spool.ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want locked: %s", err, want)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, "state")); !bytes.Equal(before, after) || len(before) == 0 {
+		t.Errorf("state was %q, is %q", before, after)
+	}
+	_ = cmd.Process.Kill()
+	for lines.Scan() {
+	}
+	_ = cmd.Wait()
+	_, stop := run(t, dir, spool.Options{})
+	stop()
+}
+
+// TestNewerSegmentIsLeftAlone: one segment of a later format is enough for the directory
+// to be refused, and not a byte of it changes.
+func TestNewerSegmentIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 3 { // a segment each
+		s, stop := run(t, dir, spool.Options{})
+		if err := errors.Join(s.Begin(t.Context(), newID(s.Epoch()), nil, 9), s.End(t.Context(), newID(s.Epoch()), nil)); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+	}
+	name := filepath.Join(dir, "0000000002.seg")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const newer = 2
+	binary.LittleEndian.PutUint32(data[12:], binary.LittleEndian.Uint32(data[12:])^1^newer) // its sum
+	binary.LittleEndian.PutUint32(data[8:], newer)
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	content := func() string {
+		var all strings.Builder
+		names, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			fmt.Fprintln(&all, name, string(b), err)
+		}
+		return all.String()
+	}
+	before := content()
+	if _, err := spool.Open(dir, spool.Options{}); !errors.Is(err, spool.ErrVersion) || !strings.Contains(err.Error(), "format 2, this program knows 1") {
+		t.Errorf("got %v, want version", err)
+	}
+	if after := content(); after != before {
+		t.Error("the directory has changed")
+	}
+}
+
 func TestNewerVersionIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"loom.internal/services/gateway/internal/spool/disk"
 )
 
 // state is what outlives the segments: one line
@@ -22,8 +24,8 @@ const stateName = "state"
 var errStateDamaged = errors.New("state file is damaged")
 
 // loadState returns fs.ErrNotExist for a new directory, errStateDamaged, or ErrVersion.
-func loadState(disk filesystem) (state, error) {
-	b, err := readFile(disk, stateName)
+func loadState(dir disk.Dir) (state, error) {
+	b, err := disk.ReadFile(dir, stateName)
 	if err != nil {
 		return state{}, err
 	}
@@ -55,17 +57,17 @@ func newerVersion(v int) error {
 }
 
 // save replaces the state file.
-func (st state) save(disk filesystem) error {
+func (st state) save(dir disk.Dir) error {
 	line := fmt.Sprintf("loom-spool %d %x %d", formatVersion, st.producer, st.epoch)
 	line = fmt.Sprintf("%s %08x\n", line, checksum([]byte(line)))
 	const next = stateName + ".new"
-	if err := writeFile(disk, next, []byte(line)); err != nil {
+	if err := disk.WriteFile(dir, next, []byte(line)); err != nil {
 		return fmt.Errorf("write spool state: %w", err)
 	}
-	if err := disk.Rename(next, stateName); err != nil {
+	if err := dir.Rename(next, stateName); err != nil {
 		return fmt.Errorf("write spool state: %w", err)
 	}
-	if err := disk.Sync(); err != nil {
+	if err := dir.Sync(); err != nil {
 		return fmt.Errorf("write spool state: %w", err)
 	}
 	return nil

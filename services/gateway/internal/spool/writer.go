@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"loom.internal/pkg/faultpoint"
 )
 
 // op is one record to be written.
@@ -252,12 +254,12 @@ func (s *Spool) write(group []*op, size int64) error {
 		return s.undo(at, n, err)
 	}
 	s.allocated = max(s.allocated, at+size)
-	faultPoint("spool.after_write")
+	faultpoint.Hit("spool.after_write")
 	if s.opt.Durability == Power {
 		if err := s.current.Sync(); err != nil {
 			return fmt.Errorf("%w: sync: %w", ErrFailed, err)
 		}
-		faultPoint("spool.after_sync")
+		faultpoint.Hit("spool.after_sync")
 	}
 	return nil
 }

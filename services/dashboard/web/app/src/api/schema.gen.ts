@@ -593,6 +593,11 @@ export interface components {
                     model?: string;
                     weight?: number;
                 }[];
+                /**
+                 * @description What becomes of an answer whose client has left; empty is cancel.
+                 * @enum {string}
+                 */
+                on_disconnect?: "cancel" | "finish" | "";
             }[];
             tenants?: {
                 id: string;

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package spool
+package disk
 
 // Reserve does nothing: the disk may be full when an end comes.
 func (f osFile) Reserve(int64) error { return nil }

@@ -1,0 +1,159 @@
+package gateway_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"loom.internal/pkg/bus"
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
+	"loom.internal/services/gateway"
+)
+
+// wordy is a request of about n bytes.
+func wordy(n int) string {
+	return `{"model":"gpt-4o","messages":[{"role":"user","content":"` + strings.Repeat("word ", n/5) + `"}]}`
+}
+
+// long is a whole answer of about n bytes.
+func long(n int) string { return strings.Replace(whole, "hello", strings.Repeat("hello", n/5), 1) }
+
+// objects is how many messages the bucket of bodies has ever taken.
+func (w *world) objects() uint64 {
+	w.tb.Helper()
+	stream, err := w.js.Stream(context.Background(), "OBJ_"+bus.BucketBodies)
+	w.must(err)
+	return stream.CachedInfo().State.LastSeq
+}
+
+// What is too large for an event goes beside it, the largest body first, and is whole.
+func TestLargeBodiesGoBesideTheEvent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		request, response                 int
+		requestDetached, responseDetached bool
+	}{
+		"both small":          {100 << 10, 300 << 10, false, false},
+		"a large answer":      {100 << 10, 5 << 20, false, true},
+		"a large request":     {3 << 20, 100 << 10, true, false},
+		"together too large":  {300 << 10, 400 << 10, false, true},
+		"both large":          {2 << 20, 1 << 20, true, true},
+		"both of the largest": {16<<20 - 100, 16<<20 - 1<<10, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request, response := wordy(c.request), long(c.response)
+			w := start(t, setup{upstream: respond(t, 200, "application/json", response).URL})
+			if a := w.chat(request); a.status != 200 || a.body != response {
+				t.Fatalf("answer: %d with %d bytes, want %d", a.status, len(a.body), len(response))
+			}
+			e := w.trace()
+			equal(t, "request detached", e.GetRequestBody().GetDetached(), c.requestDetached)
+			equal(t, "response detached", e.GetResponseBody().GetDetached(), c.responseDetached)
+			if n := proto.Size(e); n > event.MaxSize/2 {
+				t.Errorf("the event has %d bytes", n)
+			}
+			if w.open(e, envelope.FieldRequest) != request || w.open(e, envelope.FieldResponse) != response {
+				t.Error("the bodies are others than were sent")
+			}
+			equal(t, "truncated", e.GetRequestBody().GetTruncated() || e.GetResponseBody().GetTruncated(), false)
+		})
+	}
+}
+
+func TestLargeStreamIsRecordedWhole(t *testing.T) {
+	t.Parallel()
+	var chunks []string
+	text := strings.Repeat("thread ", 1<<10)
+	for range 600 { // about 4 MiB
+		chunks = append(chunks, chunk(text))
+	}
+	w := start(t, setup{upstream: play(t, append(chunks, last, done)...).URL})
+	a := w.chat(askedStream)
+	equal(t, "status", a.status, 200)
+	equal(t, "answer", strings.Count(a.body, "thread"), 600<<10)
+	e := w.trace()
+	equal(t, "detached", e.GetResponseBody().GetDetached(), true)
+	equal(t, "truncated", e.GetResponseBody().GetTruncated(), false)
+	equal(t, "recorded", strings.Count(w.open(e, envelope.FieldResponse), "thread"), 600<<10)
+}
+
+// However often a trace is sent, its body is one object and it is one trace.
+func TestBodyIsPutOnceHoweverOftenItIsSent(t *testing.T) {
+	t.Parallel()
+	response := long(2 << 20)
+	w := start(t, setup{
+		upstream: respond(t, 200, "application/json", response).URL,
+		change:   func(c *gateway.Config) { c.ResendAfter = time.Second },
+	})
+	equal(t, "status", w.chat(asked).status, 200)
+	first := w.trace()
+	put := w.objects()
+	// By a gateway that does not know what the one before it has done.
+	w.must(w.stop())
+	w.start(func(c *gateway.Config) { c.ResendAfter = time.Second })
+	w.eventually("sent again", func() bool { return w.metric("loom_gateway_publish_resends_total") > 0 })
+	equal(t, "trace", w.trace().GetTraceId(), first.GetTraceId())
+	equal(t, "messages in the bucket", w.objects(), put)
+	// And to a broker that has lost the events.
+	w.must(w.js.DeleteStream(t.Context(), bus.StreamTrace))
+	w.must(bus.Ensure(t.Context(), w.js, bus.DefaultLayout()))
+	again := w.trace()
+	equal(t, "sent again", again.GetTraceId(), first.GetTraceId())
+	equal(t, "messages in the bucket", w.objects(), put)
+	equal(t, "recorded", w.open(again, envelope.FieldResponse), response)
+	// And to one that has lost the body too.
+	w.must(w.js.DeleteStream(t.Context(), bus.StreamTrace))
+	w.must(w.js.DeleteStream(t.Context(), "OBJ_"+bus.BucketBodies))
+	w.must(bus.Ensure(t.Context(), w.js, bus.DefaultLayout()))
+	equal(t, "recorded", w.open(w.trace(), envelope.FieldResponse), response)
+	equal(t, "messages in the bucket", w.objects(), put)
+}
+
+// While a body cannot be put its trace waits, and those behind it, in their order; the
+// requests do not.
+func TestTracesWaitForTheirBodies(t *testing.T) {
+	t.Parallel()
+	up := respond(t, 200, "application/json", long(1<<20))
+	w := start(t, setup{upstream: up.URL})
+	w.must(w.js.DeleteStream(t.Context(), "OBJ_"+bus.BucketBodies))
+	for _, body := range []string{asked, demoChat, demoChat} {
+		equal(t, "status", w.chat(body).status, 200)
+	}
+	w.eventually("tried", func() bool { return w.metric("loom_gateway_publish_retries_total") > 1 })
+	stream, err := w.js.Stream(t.Context(), bus.StreamTrace)
+	w.must(err)
+	equal(t, "events before the body", stream.CachedInfo().State.Msgs, 0)
+	w.broker.Stop()
+	equal(t, "status", w.chat(demoChat).status, 200)
+	w.broker.Start(t)
+	w.eventually("the bucket", func() bool { return bus.Ensure(t.Context(), w.js, bus.DefaultLayout()) == nil })
+	events := w.traces(4)
+	equal(t, "recorded", w.open(events[0], envelope.FieldResponse), long(1<<20))
+	msg, err := stream.GetMsg(t.Context(), 1)
+	w.must(err)
+	equal(t, "first in the stream", msg.Header.Get(jetstream.MsgIDHeader), events[0].GetTraceId())
+}
+
+// What the bucket can never hold holds up nobody: the trace goes without it, and this is
+// counted.
+func TestBodyLargerThanTheBucket(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{upstream: respond(t, 200, "application/json", long(3<<20)).URL})
+	layout := bus.DefaultLayout()
+	layout.MaxBodies = 2 << 20
+	w.must(bus.Ensure(t.Context(), w.js, layout))
+	equal(t, "status", w.chat(wordy(700<<10)).status, 200)
+	equal(t, "status", w.chat(demoChat).status, 200)
+	events := w.traces(2)
+	if events[0].GetResponseBody() != nil || !events[0].GetRequestBody().GetDetached() {
+		t.Errorf("response %v, request detached %v", events[0].GetResponseBody() != nil, events[0].GetRequestBody().GetDetached())
+	}
+	equal(t, "dropped", w.metric("loom_gateway_publish_bodies_dropped_total"), 1)
+	equal(t, "put", w.metric("loom_gateway_publish_bodies_total"), 1)
+}

@@ -1,7 +1,0 @@
-//go:build !faultpoints
-
-package spool
-
-// faultPoint marks a place where a crash is interesting. Built with the tag
-// faultpoints it calls what OnFaultPoint was given.
-func faultPoint(string) {}
