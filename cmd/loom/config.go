@@ -44,6 +44,7 @@ func writeReference(w io.Writer) error {
 	}{
 		{"loom up", "LOOM", &up.Settings{}},
 		{"loom apply, tenant, key, verify, dead", "LOOM", &adminSettings{}},
+		{"loom replay", "LOOM", &replaySettings{}},
 		{"loom migrate", migratePrefix, &migrateSettings{}},
 		{"gateway", gateway.Prefix, &gateway.Config{}},
 		{"recorder", recorder.Prefix, &recorder.Config{}},

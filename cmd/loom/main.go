@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(),
 		newApply(), newTenant(), newKey(),
-		newVerify(), newDead(),
+		newVerify(), newDead(), newReplay(),
 		newGateway(), newRecorder(), newAnalytics(), newDashboard(),
 		newMigrate(), newConfig(), newVersion(),
 	)

@@ -47,6 +47,11 @@ func Run(ctx context.Context, s Settings, out io.Writer, log *slog.Logger) (err 
 		return interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, eng.stop(context.WithoutCancel(ctx))) }()
+	closeDoors, err := eng.openDoors(s.DataDir)
+	if err != nil {
+		return err
+	}
+	defer closeDoors()
 	svc, err := newServices(ctx, s, key.text, eng, ln)
 	defer svc.close()
 	if err != nil {
