@@ -3,6 +3,7 @@
 //
 //	chaos -short            about two minutes
 //	chaos -long             1,000,000 requests, 200 kills, 20 outages
+//	chaos -points 50        50 deaths at each fault point
 //	chaos -short -seed 7    again what seed 7 did
 //
 // It ends with status 1 when a promise was broken, and then keeps its directory.
@@ -18,7 +19,6 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
 	"loom.internal/bench/internal/chaos"
 	"loom.internal/bench/internal/rig"
@@ -60,8 +60,9 @@ func run(ctx context.Context, args []string) error {
 // parse reads the flags. A flag given goes before the preset.
 func parse(args []string) (o chaos.Options, keep bool, err error) {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	_ = f.Bool("short", false, "90s of load, 25 kills, 2 outages of 10s, one broker wipe; what is done without a preset")
 	long := f.Bool("long", false, "1,000,000 requests, 200 kills, 20 outages of 60s, one broker wipe")
-	_ = f.Bool("short", true, "90s of load, 25 kills, 2 outages of 10s, one broker wipe")
+	f.IntVar(&o.Points, "points", -1, "have processes die so often at each fault point; without -short and -long nothing else happens to them")
 	f.Uint64Var(&o.Seed, "seed", 0, "of load and faults; 0 takes a random one")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second")
 	f.DurationVar(&o.Duration, "duration", 0, "of the load")
@@ -77,8 +78,17 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, keep, err
 	}
+	given := make(map[string]bool)
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	o.Out = os.Stdout
-	preset(&o, *long)
+	switch {
+	case *long:
+		fill(&o, longRun())
+	case given["points"] && !given["short"]:
+		fill(&o, pointsRun())
+	default:
+		fill(&o, shortRun())
+	}
 	if o.Seed == 0 {
 		o.Seed = uint64(rand.Uint32()) //nolint:gosec // nothing is secret about it
 	}
@@ -90,30 +100,4 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 		return o, keep, err
 	}
 	return o, keep, os.Mkdir(o.Dir, 0o711) //nolint:gosec // the account of Postgres has to pass through
-}
-
-// preset fills in what no flag gave.
-func preset(o *chaos.Options, long bool) {
-	rate, duration, requests, kills, outages := 60.0, 90*time.Second, 0, 25, 2
-	settle := 90 * time.Second
-	o.Faults.Length, o.Resend = 10*time.Second, 10*time.Second
-	if o.Faults.Restarts = 1; long {
-		rate, requests, kills, outages = 250, 1_000_000, 200, 20
-		o.Faults.Length, o.Resend, settle, o.Faults.Restarts = time.Minute, 30*time.Second, 5*time.Minute, 5
-	}
-	fill(&o.Rate, 0, rate)
-	if o.Duration == 0 {
-		fill(&o.Requests, 0, requests)
-	}
-	fill(&o.Duration, 0, duration)
-	fill(&o.Settle, 0, settle)
-	fill(&o.Faults.Kills, -1, kills)
-	fill(&o.Faults.Outages, -1, outages)
-	fill(&o.Faults.Wipes, -1, 1)
-}
-
-func fill[T comparable](to *T, unset, value T) {
-	if *to == unset {
-		*to = value
-	}
 }

@@ -2,12 +2,15 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"loom.internal/bench/internal/proc"
 	"loom.internal/bench/internal/rig"
 )
 
@@ -40,13 +43,12 @@ func (e Event) do(ctx context.Context, r *rig.Rig) error {
 	away := func() error { wait(ctx, e.Down); return ctx.Err() }
 	switch e.What {
 	case Kill:
-		p := procs[e.Replica%len(procs)]
-		return rig.Until(ctx, runLimit, p.Name+" could be killed", func(context.Context) error { return p.Kill(ctx, away) })
+		return end(ctx, procs[e.Replica%len(procs)].Kill, away)
 	case Outage:
-		return procs[0].Stop(ctx, away)
+		return end(ctx, procs[0].Stop, away)
 	case Restart:
 		for _, p := range procs {
-			if err := p.Stop(ctx, func() error { return nil }); err != nil {
+			if err := end(ctx, p.Stop, func() error { return nil }); err != nil {
 				return err
 			}
 		}
@@ -58,6 +60,24 @@ func (e Event) do(ctx context.Context, r *rig.Rig) error {
 	}
 }
 
+// end ends a process by how as soon as it is there to be ended.
+func end(ctx context.Context, how func(context.Context, func() error) error, meanwhile func() error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(runLimit)
+	for {
+		err := how(ctx, meanwhile)
+		if !errors.Is(err, proc.ErrNotRunning) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		select {
+		case <-limit:
+			return fmt.Errorf("not within %s: %w", runLimit, err)
+		case <-tick.C:
+		}
+	}
+}
+
 // wipe keeps the replicas of analytics dead until the broker has lost its disk.
 func (e Event) wipe(ctx context.Context, r *rig.Rig) error {
 	if e.Behind == 0 {
@@ -66,7 +86,7 @@ func (e Event) wipe(ctx context.Context, r *rig.Rig) error {
 	wiped := make(chan struct{})
 	var g errgroup.Group
 	for _, p := range r.Procs(rig.Analytics) {
-		g.Go(func() error { return p.Kill(ctx, func() error { <-wiped; return nil }) })
+		g.Go(func() error { return end(ctx, p.Kill, func() error { <-wiped; return nil }) })
 	}
 	wait(ctx, e.Behind)
 	err := r.WipeBroker(ctx)

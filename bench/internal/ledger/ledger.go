@@ -25,6 +25,7 @@ type Line struct {
 	At      time.Time   `json:"at"`
 	Status  int         `json:"status"` // 0: no answer began
 	Ended   bool        `json:"ended"`  // the client saw the end of the answer, be it an error
+	Asked   Digest      `json:"asked"`  // of the request
 	Text    Digest      `json:"text"`   // of the answer's text, if it is a whole one
 	Wrong   bool        `json:"wrong"`  // the text is not what the provider sent
 	TraceID string      `json:"trace_id,omitempty"`
@@ -46,12 +47,36 @@ func DigestOf(text string) Digest { return sha256.Sum256([]byte(text)) }
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", d[:8]), nil }
 
+// Count of lines by what clients saw: a whole answer, a whole error, the beginning of an
+// answer, nothing.
+type Count struct{ All, Answered, Errors, Cut, Refused int }
+
+// Add counts a line.
+func (c *Count) Add(l *Line) {
+	c.All++
+	switch {
+	case l.Answered():
+		c.Answered++
+	case l.Ended:
+		c.Errors++
+	case l.Status == 0:
+		c.Refused++
+	default:
+		c.Cut++
+	}
+}
+
+func (c Count) String() string {
+	return fmt.Sprintf("%d: %d answered, %d errors, %d cut, %d refused", c.All, c.Answered, c.Errors, c.Cut, c.Refused)
+}
+
 // Ledger collects lines of many goroutines.
 type Ledger struct {
 	file *os.File
 	mu   sync.Mutex
 	out  *bufio.Writer
 	all  []Line
+	now  Count
 	err  error // the first of writing
 }
 
@@ -76,18 +101,14 @@ func (l *Ledger) Add(line Line) {
 		l.err = err
 	}
 	l.all = append(l.all, line)
+	l.now.Add(&line)
 }
 
-// Count of the lines so far, and of those whose client saw a whole good answer.
-func (l *Ledger) Count() (all, answered int) {
+// Count of the lines so far.
+func (l *Ledger) Count() Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.all {
-		if l.all[i].Answered() {
-			answered++
-		}
-	}
-	return len(l.all), answered
+	return l.now
 }
 
 // Close ends the file and gives all lines. Nothing may be added then.

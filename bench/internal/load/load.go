@@ -37,12 +37,15 @@ type Options struct {
 	Canary   string
 	Seed     uint64  // of the first request; the next has the next
 	Rate     float64 // requests a second
-	Requests int     // how many; 0: until ctx ends
+	Bulky    int     // one request in so many is long; 0: none
 	Ledger   *ledger.Ledger
+
+	// More is asked before each request, with the number of those before it.
+	More func(offered int) bool
 }
 
-// Run offers load until it is offered or ctx ends, and returns when the last answer has
-// ended.
+// Run offers load until there is no more or ctx ends, and returns when the last answer
+// has ended.
 func Run(ctx context.Context, o Options) {
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxOpen, DisableCompression: true}}
 	defer c.CloseIdleConnections()
@@ -51,7 +54,7 @@ func Run(ctx context.Context, o Options) {
 	room := make(chan struct{}, maxOpen)
 	tick := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
 	defer tick.Stop()
-	for n := 0; o.Requests == 0 || n < o.Requests; n++ {
+	for n := 0; o.More(n); n++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -81,6 +84,9 @@ func (o *Options) one(ctx context.Context, c *http.Client, n int) ledger.Line {
 	if p.Leave > 0 {
 		limit = p.Leave
 	}
+	if o.Bulky > 0 && n%o.Bulky == 0 {
+		p.Grow()
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := o.ask(ctx, c, &p, who, &line, o.Gateways[n/len(o.Clients)%len(o.Gateways)]); err != nil {
@@ -94,11 +100,16 @@ func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who C
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", bytes.NewReader(body))
+	line.Asked = ledger.DigestOf(string(body))
+	var from io.Reader = bytes.NewReader(body)
+	if p.Kind == script.Halved {
+		from = io.MultiReader(bytes.NewReader(body[:len(body)/2]), broken{errHalved})
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", from)
 	if err != nil {
 		return err
 	}
-	req.GetBody = nil // or the transport might send it a second time
+	req.GetBody, req.ContentLength = nil, int64(len(body)) // or the transport might send it a second time
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+who.Key)
 	resp, err := c.Do(req)
@@ -111,7 +122,7 @@ func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who C
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "text/event-stream" {
 		read = readStream
 	}
-	text, err := read(resp.Body, resp.StatusCode)
+	text, err := read(resp.Body, resp.StatusCode, p.LeaveAfter)
 	if err != nil {
 		return err
 	}
@@ -144,7 +155,7 @@ func Text(completion []byte) (string, error) {
 	return a.Choices[0].Message.Content, nil
 }
 
-func readPlain(r io.Reader, status int) (string, error) {
+func readPlain(r io.Reader, status, _ int) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxAnswer))
 	if err != nil || status != http.StatusOK {
 		return "", err
@@ -152,10 +163,21 @@ func readPlain(r io.Reader, status int) (string, error) {
 	return Text(b)
 }
 
-var errNoEnd = errors.New("the stream ended without its end marker")
+var (
+	errNoEnd  = errors.New("the stream ended without its end marker")
+	errHalved = errors.New("the client broke off its request")
+	errLeft   = errors.New("the client left the stream")
+)
 
-// readStream reads a stream up to its end marker, and then to its end if it comes.
-func readStream(r io.Reader, _ int) (string, error) {
+// broken is a reader that fails.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// readStream reads a stream up to its end marker, and then to its end if it comes. It
+// leaves after so many events, if that is not 0.
+func readStream(r io.Reader, _, leave int) (string, error) {
+	events := 0
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxEvent)
 	var text strings.Builder
@@ -167,6 +189,9 @@ func readStream(r io.Reader, _ int) (string, error) {
 		if string(data) == "[DONE]" {
 			_, _ = io.Copy(io.Discard, r) // so that the connection can be used again
 			return text.String(), nil
+		}
+		if events++; leave > 0 && events > leave {
+			return "", errLeft
 		}
 		var a answer
 		if err := json.Unmarshal(data, &a); err != nil {

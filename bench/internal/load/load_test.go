@@ -20,10 +20,11 @@ func TestLedgerSaysWhatHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const requests = 300
+	const requests = 600
 	load.Run(t.Context(), load.Options{
 		Gateways: []string{srv.URL, srv.URL + "/two", "http://127.0.0.1:1"}, Clients: []load.Client{{Tenant: "a"}, {Tenant: "b"}},
-		Canary: "canary0", Seed: 1000, Rate: 1000, Requests: requests, Ledger: book,
+		Canary: "canary0", Seed: 1000, Rate: 1000, Bulky: 10, Ledger: book,
+		More: func(offered int) bool { return offered < requests },
 	})
 	lines, err := book.Close()
 	if err != nil || len(lines) != requests {
@@ -41,8 +42,16 @@ func TestLedgerSaysWhatHappened(t *testing.T) {
 		p := script.New(l.Seed, "canary0")
 		ok := upstream.Reached(l.Seed) == 1 && !l.Wrong && l.Ended == (l.Fault == "")
 		switch l.Kind {
-		case script.Answer, script.Slow:
-			ok = ok && l.Answered() && l.Text == ledger.DigestOf(p.Text()) && l.Cost == p.Cost() && l.Cost > 0
+		case script.Answer, script.Slow, script.Long, script.Uncounted:
+			ok = ok && l.Answered() && l.Text == ledger.DigestOf(p.Text()) && l.Cost == p.Cost() && (l.Cost > 0) == (l.Kind != script.Uncounted)
+		case script.Endless:
+			ok = ok && l.Answered() != l.Stream
+		case script.Garbage, script.Complaint:
+			ok = ok && l.Ended != l.Stream && (l.Stream || l.Status == 500)
+		case script.Page:
+			ok = ok && l.Ended && l.Status == 502
+		case script.Halved:
+			ok = false
 		case script.Refused:
 			ok = ok && l.Ended && l.Status == 429
 		case script.Broken:
@@ -55,8 +64,8 @@ func TestLedgerSaysWhatHappened(t *testing.T) {
 			t.Errorf("got %+v, fault %q", l, l.Fault)
 		}
 	}
-	for _, k := range []script.Kind{script.Answer, script.Slow, script.Refused, script.Broken, script.Cut} {
-		if kinds[k] == 0 {
+	for _, k := range script.Kinds() {
+		if kinds[k] == 0 && k != script.Halved {
 			t.Errorf("no request of kind %s among %v", k, kinds)
 		}
 	}

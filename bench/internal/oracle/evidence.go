@@ -19,8 +19,9 @@ type Trace struct {
 	ID      string
 	Tenant  string
 	Outcome string
-	Text    ledger.Digest // of the answer's text, if Read
-	Read    bool          // the response body was there and could be opened and read
+	Asked   ledger.Digest // of the request, if Read
+	Text    ledger.Digest // of the answer's text, likewise
+	Read    bool          // both bodies were there and could be opened and read
 }
 
 // Fact is a row of usage_facts.
@@ -63,6 +64,7 @@ func Read(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) (*E
 func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) error {
 	rows, err := db.Query(ctx, `
 		SELECT t.trace_id::text, t.tenant_id, t.outcome, coalesce(t.tags->>$1, ''),
+		       b.request_body, b.request_iv, coalesce(b.request_codec, 0), coalesce(b.request_length, 0), b.request_sha256,
 		       b.response_body, b.response_iv, coalesce(b.response_codec, 0), coalesce(b.response_length, 0), b.response_sha256,
 		       coalesce(b.encryption_suite, 0), coalesce(b.encryption_key_version, 0)
 		FROM traces t LEFT JOIN trace_bodies b USING (tenant_id, started_at, trace_id)`, script.TagRequest)
@@ -70,38 +72,52 @@ func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.
 		return err
 	}
 	var (
-		t                Trace
-		request          string
-		body, iv, digest []byte
-		codec, suite     int16
-		length           int64
-		version          int32
-		n                int
+		t        Trace
+		number   string
+		question = body{field: envelope.FieldRequest}
+		answer   = body{field: envelope.FieldResponse}
+		suite    int16
+		version  int32
+		n        int
 	)
-	_, err = pgx.ForEachRow(rows, []any{&t.ID, &t.Tenant, &t.Outcome, &request, &body, &iv, &codec, &length, &digest, &suite, &version}, func() error {
+	into := []any{&t.ID, &t.Tenant, &t.Outcome, &number}
+	into = append(append(append(into, question.into()...), answer.into()...), &suite, &version)
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		row := t
-		n++
-		if n%every == 0 && len(digest) == len(row.Text) {
-			row.Text, row.Read = open(ring, envelope.Ref{TenantID: t.Tenant, TraceID: t.ID, Field: envelope.FieldResponse}, envelope.Sealed{
-				Ciphertext: body, IV: iv, Suite: uint8(suite), Codec: uint8(codec), KeyVersion: uint32(version), //nolint:gosec // small
-				PlainLen: length, SHA256: [32]byte(digest),
-			})
+		if n++; n%every == 0 {
+			asked, whole := question.open(ring, &t, suite, version)
+			answered, read := answer.open(ring, &t, suite, version)
+			text, err := load.Text(answered)
+			row.Asked, row.Text = ledger.DigestOf(string(asked)), ledger.DigestOf(text)
+			row.Read = whole && read && err == nil
 		}
 		row.Read = row.Read || n%every != 0 // not looked at: taken for what it should be
-		e.Traces[request] = append(e.Traces[request], row)
+		e.Traces[number] = append(e.Traces[number], row)
 		return nil
 	})
 	return err
 }
 
-// open gives the digest of the text in a sealed answer.
-func open(ring *envelope.Ring, ref envelope.Ref, s envelope.Sealed) (ledger.Digest, bool) {
-	plain, err := ring.Open(ref, s)
-	if err != nil {
-		return ledger.Digest{}, false
+// body is a sealed body as its columns hold it.
+type body struct {
+	field              envelope.Field
+	sealed, iv, digest []byte
+	codec              int16
+	length             int64
+}
+
+func (b *body) into() []any { return []any{&b.sealed, &b.iv, &b.codec, &b.length, &b.digest} }
+
+// open gives what is in it, if it is there and can be opened.
+func (b *body) open(ring *envelope.Ring, t *Trace, suite int16, version int32) ([]byte, bool) {
+	if len(b.digest) != len(ledger.Digest{}) {
+		return nil, false
 	}
-	text, err := load.Text(plain)
-	return ledger.DigestOf(text), err == nil
+	plain, err := ring.Open(envelope.Ref{TenantID: t.Tenant, TraceID: t.ID, Field: b.field}, envelope.Sealed{
+		Ciphertext: b.sealed, IV: b.iv, Suite: uint8(suite), Codec: uint8(b.codec), KeyVersion: uint32(version), //nolint:gosec // small
+		PlainLen: b.length, SHA256: [32]byte(b.digest),
+	})
+	return plain, err == nil
 }
 
 func (e *Evidence) readFacts(ctx context.Context, db *pgx.Conn) error {

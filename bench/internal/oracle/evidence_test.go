@@ -13,9 +13,10 @@ import (
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
 const (
-	traceID = "0198f2a0-0000-7000-8000-000000000001"
-	answer  = `{"choices":[{"message":{"content":"woven"}}]}`
-	started = "2026-03-04 05:06:07+00"
+	traceID  = "0198f2a0-0000-7000-8000-000000000001"
+	question = `{"model":"m"}`
+	answer   = `{"choices":[{"message":{"content":"woven"}}]}`
+	started  = "2026-03-04 05:06:07+00"
 )
 
 // TestRead has one trace with its fact and rollups, which are then spoilt one by one.
@@ -45,14 +46,21 @@ func TestRead(t *testing.T) {
 			producer_id, producer_epoch, producer_seq)
 		VALUES ('a', $1, $2, 'k', 'chat', 'r', 'm', 'm', 'm', 'p', 'openai', false, 'completed', 200, '', 5, 1, 1, 0,
 			'{}', '{}', 'provider', '', '', '{"request": "r0"}', '', '', 'full', '[]', 'gw', 1, 1)`, started, traceID)
-	sealed, err := ring.Seal(envelope.Ref{TenantID: "a", TraceID: traceID, Field: envelope.FieldResponse}, []byte(answer))
-	if err != nil {
-		t.Fatal(err)
+	seal := func(field envelope.Field, text string) envelope.Sealed {
+		t.Helper()
+		s, err := ring.Seal(envelope.Ref{TenantID: "a", TraceID: traceID, Field: field}, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
+	asked, answered := seal(envelope.FieldRequest, question), seal(envelope.FieldResponse, answer)
 	exec(`INSERT INTO trace_bodies (tenant_id, started_at, trace_id, encryption_suite, encryption_key_version,
+			request_body, request_iv, request_codec, request_length, request_sha256,
 			response_body, response_iv, response_codec, response_length, response_sha256)
-		VALUES ('a', $1, $2, $3, $4, $5, $6, $7, $8, $9)`, started, traceID, sealed.Suite, sealed.KeyVersion,
-		sealed.Ciphertext, sealed.IV, sealed.Codec, sealed.PlainLen, sealed.SHA256[:])
+		VALUES ('a', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, started, traceID, asked.Suite, asked.KeyVersion,
+		asked.Ciphertext, asked.IV, asked.Codec, asked.PlainLen, asked.SHA256[:],
+		answered.Ciphertext, answered.IV, answered.Codec, answered.PlainLen, answered.SHA256[:])
 	exec(`INSERT INTO usage_facts (tenant_id, started_at, trace_id, key_id, route, endpoint, provider, provider_kind, model, outcome,
 			http_status, stream, duration_us, usage_source, input_uncached, cache_read, cache_write, cache_write_1h, output, reasoning,
 			cost, cost_status, price_version)
@@ -72,7 +80,7 @@ func TestRead(t *testing.T) {
 		return e
 	}
 	e := read(1)
-	want := oracle.Trace{ID: traceID, Tenant: "a", Outcome: "completed", Text: ledger.DigestOf("woven"), Read: true}
+	want := oracle.Trace{ID: traceID, Tenant: "a", Outcome: "completed", Asked: ledger.DigestOf(question), Text: ledger.DigestOf("woven"), Read: true}
 	if got := e.Traces["r0"]; len(got) != 1 || got[0] != want {
 		t.Errorf("traces: got %v, want %v", got, want)
 	}
@@ -82,7 +90,7 @@ func TestRead(t *testing.T) {
 	if e.Gaps != 0 || e.Dead != 0 || e.Rollups != 0 {
 		t.Errorf("got %d gaps, %d dead, %d rollups off, want none", e.Gaps, e.Dead, e.Rollups)
 	}
-	if got := read(2).Traces["r0"][0]; got.Text != (ledger.Digest{}) || !got.Read {
+	if got := read(2).Traces["r0"][0]; got.Text != (ledger.Digest{}) || got.Asked != (ledger.Digest{}) || !got.Read {
 		t.Errorf("outside the sample: got %v, want it taken on trust", got)
 	}
 

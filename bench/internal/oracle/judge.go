@@ -22,17 +22,18 @@ const maxExamples = 20
 
 // Verdict counts what is wrong. All but the first block must be 0.
 type Verdict struct {
-	Requests, Answered, Errors, Cut, Refused int            // as clients saw them: whole answer, whole error, neither, no answer at all
-	Outcomes                                 map[string]int // of all traces
-	Withheld                                 int            // traces completed whose last bytes died with the gateway or the connection
-	Cost                                     int64          // picodollars expected of answered requests
+	Clients  ledger.Count        // as clients saw them
+	Kinds    map[script.Kind]int // as they were planned
+	Outcomes map[string]int      // of all traces
+	Withheld int                 // traces completed whose client did not get the end: it died with the gateway or the connection, or never came
+	Cost     int64               // picodollars expected of answered requests
 
 	Lost         int // requests that a client saw the end of, or a provider saw, without a trace
 	LostFacts    int // traces without a fact
 	Duplicated   int // traces or facts too many
 	Unknown      int // traces or facts of no request
 	WrongOutcome int
-	WrongText    int   // traces whose answer is not what the client read, and answers that are not what the provider sent
+	WrongText    int   // traces whose bodies are not what the client sent and read, and answers that are not what the provider sent
 	CostOff      int64 // picodollars, the sum of absolute differences
 	Rollups      int64
 	Gaps         int64
@@ -43,7 +44,7 @@ type Verdict struct {
 
 // Judge compares. reached says how often the provider saw the request of a seed.
 func Judge(lines []ledger.Line, e *Evidence, reached func(seed uint64) int) *Verdict {
-	v := &Verdict{Requests: len(lines), Outcomes: make(map[string]int), Rollups: e.Rollups, Gaps: e.Gaps, Dead: e.Dead}
+	v := &Verdict{Kinds: make(map[script.Kind]int), Outcomes: make(map[string]int), Rollups: e.Rollups, Gaps: e.Gaps, Dead: e.Dead}
 	known := make(map[string]bool, len(lines))
 	traced := make(map[string]bool, len(lines))
 	for i := range lines {
@@ -68,16 +69,10 @@ func Judge(lines []ledger.Line, e *Evidence, reached func(seed uint64) int) *Ver
 }
 
 func (v *Verdict) count(l *ledger.Line) {
-	switch {
-	case l.Answered():
-		v.Answered++
+	v.Clients.Add(l)
+	v.Kinds[l.Kind]++
+	if l.Answered() {
 		v.Cost += l.Cost
-	case l.Ended:
-		v.Errors++
-	case l.Status == 0:
-		v.Refused++
-	default:
-		v.Cut++
 	}
 	if l.Wrong {
 		v.WrongText++
@@ -131,9 +126,10 @@ func (v *Verdict) trace(l *ledger.Line, t *Trace) {
 		v.WrongOutcome++
 		v.example("%s: outcome %s of a %s request, status %d, ended %v", l.ID, t.Outcome, l.Kind, l.Status, l.Ended)
 	}
-	if l.Answered() && (!t.Read || t.Text != ledger.Digest{} && t.Text != l.Text) {
+	none := ledger.Digest{} // not looked at
+	if l.Answered() && (!t.Read || t.Text != none && t.Text != l.Text || t.Asked != none && t.Asked != l.Asked) {
 		v.WrongText++
-		v.example("%s: trace %s does not hold the answer the client read (readable: %v)", l.ID, t.ID, t.Read)
+		v.example("%s: trace %s does not hold what the client asked and read (readable: %v)", l.ID, t.ID, t.Read)
 	}
 }
 
@@ -188,7 +184,10 @@ func (v *Verdict) OK() bool {
 // Print writes the verdict for people.
 func (v *Verdict) Print(w io.Writer) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
-	p("requests        %d: %d answered, %d errors, %d cut, %d refused", v.Requests, v.Answered, v.Errors, v.Cut, v.Refused)
+	p("requests        %s", v.Clients)
+	for _, kind := range script.Kinds() {
+		p("  planned       %d %s", v.Kinds[kind], kind)
+	}
 	for _, outcome := range slices.Sorted(maps.Keys(v.Outcomes)) {
 		p("  traces        %d %s", v.Outcomes[outcome], outcome)
 	}

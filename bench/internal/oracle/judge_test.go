@@ -126,6 +126,10 @@ func TestJudge(t *testing.T) {
 			func(_ []ledger.Line, e *oracle.Evidence) { e.Traces["r0"][0].Text = ledger.DigestOf("torn") },
 			func(v *oracle.Verdict) int64 { return int64(v.WrongText) },
 		},
+		"another question in the trace": {
+			func(_ []ledger.Line, e *oracle.Evidence) { e.Traces["r0"][0].Asked = ledger.DigestOf("torn") },
+			func(v *oracle.Verdict) int64 { return int64(v.WrongText) },
+		},
 		"unreadable answer in the trace": {
 			func(_ []ledger.Line, e *oracle.Evidence) { e.Traces["r0"][0].Read = false },
 			func(v *oracle.Verdict) int64 { return int64(v.WrongText) },
@@ -151,7 +155,7 @@ func TestJudge(t *testing.T) {
 			if c.count != nil && c.count(v) != 1 {
 				t.Errorf("got %d, want 1\n%s", c.count(v), &text)
 			}
-			if v.Requests != 5 || v.Answered != 1 || v.Errors != 1 || v.Cut != 1 || v.Refused != 2 {
+			if v.Clients != (ledger.Count{All: 5, Answered: 1, Errors: 1, Cut: 1, Refused: 2}) {
 				t.Errorf("as clients saw them:\n%s", &text)
 			}
 		})

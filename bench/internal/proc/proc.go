@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,9 +16,10 @@ import (
 )
 
 const (
-	killWait  = 10 * time.Second
-	stopWait  = 40 * time.Second
-	afterFall = 500 * time.Millisecond
+	killWait   = 10 * time.Second
+	stopWait   = 40 * time.Second
+	afterFall  = 500 * time.Millisecond
+	afterDeath = 20 * time.Millisecond
 )
 
 // Spec is what to run.
@@ -29,6 +31,9 @@ type Spec struct {
 	Env  []string // all of it
 	Log  string   // file that output is appended to
 
+	// Arm, if set, gives more of the environment, at each start.
+	Arm func() []string
+
 	// Victim gives the process that Kill kills, if it is not the child itself; the child
 	// has to end when that one does.
 	Victim func() (pid int, err error)
@@ -37,7 +42,9 @@ type Spec struct {
 // Proc is a child. Its methods are for any goroutine; they wait for each other.
 type Proc struct {
 	Spec
-	Kills, Stops, Falls atomic.Int64 // Falls: ends that nobody asked for
+	Kills, Stops atomic.Int64
+	Deaths       atomic.Int64 // by a SIGKILL that it sent itself
+	Falls        atomic.Int64 // other ends that nobody asked for
 
 	mu     sync.Mutex // held from a kill to the start after it
 	child  *child     // nil: not running
@@ -48,7 +55,24 @@ type Proc struct {
 type child struct {
 	*os.Process
 	ended chan struct{}
-	asked atomic.Bool // to end
+	state *os.ProcessState // once it has ended
+	asked atomic.Bool      // to end
+}
+
+// over reports whether the child has ended.
+func (c *child) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// killed reports whether a child that has ended was killed.
+func (c *child) killed() bool {
+	status, ok := c.state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // New makes a child that does not run yet.
@@ -61,6 +85,9 @@ func (p *Proc) Start(ctx context.Context) error {
 	defer p.mu.Unlock()
 	return p.start(ctx)
 }
+
+// ErrNotRunning is of a child that is not there to be ended. It may be a moment later.
+var ErrNotRunning = errors.New("does not run")
 
 // Kill kills the child by SIGKILL, calls meanwhile, and starts it again.
 func (p *Proc) Kill(ctx context.Context, meanwhile func() error) error {
@@ -75,8 +102,8 @@ func (p *Proc) Stop(ctx context.Context, meanwhile func() error) error {
 func (p *Proc) cycle(ctx context.Context, count *atomic.Int64, end, meanwhile func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.child == nil {
-		return fmt.Errorf("%s does not run", p.Name)
+	if p.child == nil || p.child.over() {
+		return fmt.Errorf("%s %w", p.Name, ErrNotRunning)
 	}
 	if err := end(); err != nil {
 		return err
@@ -107,23 +134,27 @@ func (p *Proc) start(ctx context.Context) error {
 	defer func() { _ = out.Close() }()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Path, p.Args...) //nolint:gosec // what the rig built
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.Env, out, out
+	if p.Arm != nil {
+		cmd.Env = append(slices.Clone(p.Env), p.Arm()...)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the runner
 	dieWithParent(cmd.SysProcAttr)
-	started, ended := make(chan error), make(chan struct{})
+	started, c := make(chan error), &child{ended: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // the signal of a dead parent is tied to the thread
 		err := cmd.Start()
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how it ended is in its log
-			close(ended)
+			c.state = cmd.ProcessState
+			close(c.ended)
 		}
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	p.child = &child{Process: cmd.Process, ended: ended}
-	go p.watch(context.WithoutCancel(ctx), p.child)
+	c.Process, p.child = cmd.Process, c
+	go p.watch(context.WithoutCancel(ctx), c)
 	return nil
 }
 
@@ -133,8 +164,14 @@ func (p *Proc) watch(ctx context.Context, c *child) {
 	if c.asked.Load() {
 		return
 	}
-	p.Falls.Add(1)
-	<-time.After(afterFall)
+	wait := afterDeath
+	if c.killed() {
+		p.Deaths.Add(1)
+	} else {
+		p.Falls.Add(1)
+		wait = afterFall
+	}
+	<-time.After(wait)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.child == c {
@@ -143,15 +180,17 @@ func (p *Proc) watch(ctx context.Context, c *child) {
 }
 
 func (p *Proc) kill() error {
-	pid := p.child.Pid
-	if p.Victim != nil {
-		var err error
-		if pid, err = p.Victim(); err != nil {
-			return fmt.Errorf("kill %s: %w", p.Name, err)
-		}
+	if p.Victim == nil {
+		p.child.asked.Store(true)
+		_ = p.child.Kill() // one that has ended by itself is dead too
+		return p.gone(killWait)
+	}
+	pid, err := p.Victim()
+	if err != nil {
+		return fmt.Errorf("kill %s: %w", p.Name, err)
 	}
 	p.child.asked.Store(true)
-	_ = syscall.Kill(pid, syscall.SIGKILL) // one that has ended by itself is dead too
+	_ = syscall.Kill(pid, syscall.SIGKILL) // likewise
 	return p.gone(killWait)
 }
 

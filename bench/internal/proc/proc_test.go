@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -73,6 +74,38 @@ func TestFallIsCountedAndMended(t *testing.T) {
 	starts(3)
 	if got := p.Falls.Load(); got < 2 {
 		t.Errorf("falls: got %d, want at least 2", got)
+	}
+}
+
+// TestDeathIsNoFall has a child that kills itself, as at a fault point, and tells its
+// lives apart by what it is armed with.
+func TestDeathIsNoFall(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "log")
+	lives := 0
+	p := proc.New(proc.Spec{
+		Name: "child", Path: "/bin/sh", Args: []string{"-c", `echo "$LIFE"; [ "$LIFE" -gt 3 ] && exec sleep 60; kill -9 $$`}, Log: log,
+		Arm: func() []string { lives++; return []string{"LIFE=" + strconv.Itoa(lives)} },
+	})
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for want := "1\n2\n3\n4\n"; ; {
+		if b, err := os.ReadFile(log); err == nil && string(b) == want {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("got %d lives, want %q in the log", lives, want)
+		}
+	}
+	if d, f := p.Deaths.Load(), p.Falls.Load(); d != 3 || f != 0 {
+		t.Errorf("got %d deaths, %d falls, want 3, 0", d, f)
 	}
 }
 

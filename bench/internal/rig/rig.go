@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -50,10 +49,13 @@ type Options struct {
 	Self     string        // the runner's binary
 	PGBin    string        // of Postgres; searched for when empty
 	Resend   time.Duration // of gateways
+	Spool    int64         // bytes a gateway's spool may take
 	Upstream http.Handler  // the provider
 	Master   string        // master key
 	Secret   string        // the provider's API key
-	Out      io.Writer     // gets lines for people
+
+	// Arm gives what the next life of a service has in its environment about fault points.
+	Arm func(kind string) []string
 }
 
 // Rig is the system under test.
@@ -99,14 +101,14 @@ func (r *Rig) NATSDir() string { return filepath.Join(r.Dir, "nats") }
 // PostgresDir holds the cluster, its log of writes included.
 func (r *Rig) PostgresDir() string { return filepath.Join(r.Dir, "postgres") }
 
-// build makes the service binaries from the working tree.
+// build makes the service binaries from the working tree, with fault points.
 func (r *Rig) build(ctx context.Context) error {
 	for _, dir := range []string{r.SpoolDirs(), r.LogDir(), r.NATSDir(), filepath.Join(r.Dir, "bin")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(r.Dir, "bin")+"/") //nolint:gosec // the run's own directory
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "faultpoints", "-o", filepath.Join(r.Dir, "bin")+"/") //nolint:gosec // the run's own directory
 	for _, kind := range []string{Gateway, Recorder, Analytics} {
 		cmd.Args = append(cmd.Args, "loom.internal/services/"+kind+"/cmd/"+kind)
 	}

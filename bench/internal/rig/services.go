@@ -28,13 +28,17 @@ func (r *Rig) services(ctx context.Context) error {
 		addr := "127.0.0.1:" + strconv.Itoa(port)
 		r.Gateways = append(r.Gateways, "http://"+addr)
 		r.service(Gateway, n, "NATS_URL="+r.natsURL, "ADDR="+addr, "DRAIN="+drain.String(), "ALLOW_PRIVATE_UPSTREAMS=true",
-			"SPOOL_DIR="+filepath.Join(r.SpoolDirs(), strconv.Itoa(n)), "RESEND_AFTER="+r.Resend.String())
+			"SPOOL_DIR="+filepath.Join(r.SpoolDirs(), strconv.Itoa(n)), "RESEND_AFTER="+r.Resend.String(),
+			"SPOOL_MAX_BYTES="+strconv.FormatInt(r.Spool, 10), "CAPTURE_LIMIT=2097152", "DURABILITY="+durability(n))
 	}
 	if err := errors.Join(r.start(ctx, Recorder), r.start(ctx, Analytics), r.start(ctx, Gateway)); err != nil {
 		return err
 	}
 	return r.WaitReady(ctx)
 }
+
+// durability of a gateway: there is one of each.
+func durability(replica int) string { return []string{"process", "power"}[replica%2] }
 
 // WaitReady waits until every gateway takes requests.
 func (r *Rig) WaitReady(ctx context.Context) error {
@@ -67,7 +71,10 @@ func (r *Rig) service(kind string, n int, settings ...string) {
 	for _, s := range append(settings, "LOG_LEVEL=debug") {
 		env = append(env, "LOOM_"+strings.ToUpper(kind)+"_"+s)
 	}
-	r.add(proc.Spec{Kind: kind, Name: kind + "-" + strconv.Itoa(n), Path: filepath.Join(r.Dir, "bin", kind), Env: env})
+	r.add(proc.Spec{
+		Kind: kind, Name: kind + "-" + strconv.Itoa(n), Path: filepath.Join(r.Dir, "bin", kind), Env: env,
+		Arm: func() []string { return r.Arm(kind) },
+	})
 }
 
 func (r *Rig) add(s proc.Spec) {

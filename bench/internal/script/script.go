@@ -4,6 +4,7 @@
 package script
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -17,13 +18,27 @@ type Kind string
 // The kinds of answers.
 const (
 	Answer    Kind = "answer"
-	Slow      Kind = "slow"          // a whole answer, with pauses
-	Refused   Kind = "refused"       // status 429
-	Broken    Kind = "broken"        // status 500
-	Cut       Kind = "cut"           // the connection drops in the middle
-	Abandoned Kind = "abandoned"     // the client leaves in the middle
-	lateLeave      = 3 * time.Second // at most, of a client that leaves
+	Slow      Kind = "slow"      // a whole answer, with pauses
+	Long      Kind = "long"      // likewise, of many seconds
+	Uncounted Kind = "uncounted" // a whole answer, without a usage that can be read
+	Refused   Kind = "refused"   // status 429
+	Broken    Kind = "broken"    // status 500
+	Page      Kind = "page"      // status 502 with a page of HTML
+	Cut       Kind = "cut"       // the connection drops in the middle
+	Endless   Kind = "endless"   // all of a stream but its end marker; else a whole answer
+	Garbage   Kind = "garbage"   // a stream that turns into garbage and ends; else status 500
+	Complaint Kind = "complaint" // an error in the middle of a stream; else status 500
+	Abandoned Kind = "abandoned" // the client leaves: at any time, or after so many events
+	Halved    Kind = "halved"    // the client leaves before it has sent its request
+
+	lateLeave = 300 * time.Millisecond // at most, of a client that leaves
+	maxNoise  = 1 << 20
 )
+
+// Kinds lists them.
+func Kinds() []Kind {
+	return []Kind{Answer, Slow, Long, Uncounted, Refused, Broken, Page, Cut, Endless, Garbage, Complaint, Abandoned, Halved}
+}
 
 // Provider is the name the rig gives the scripted provider.
 const Provider = "mock"
@@ -54,8 +69,12 @@ type Plan struct {
 	AskUsage bool // the client asks for usage in the stream
 	Words    []string
 	Pause    time.Duration // of the provider, between words, or before a plain answer
-	Leave    time.Duration // when the client leaves, if it is Abandoned
 	Usage    Usage
+
+	Leave      time.Duration // when the client leaves, if it is Abandoned; 0: it does not
+	LeaveAfter int           // likewise, after how many events of a stream
+
+	noise int // bytes that the request is longer
 }
 
 // words of answers: some need escaping in JSON, some more than a byte a letter.
@@ -89,7 +108,18 @@ func New(seed uint64, canary string) Plan {
 		p.Kind = Cut
 	case dice < 24:
 		p.Kind, p.Pause = Abandoned, 20*time.Millisecond
-		p.Leave = time.Duration(r.Int64N(int64(lateLeave / 10)))
+		p.Leave = 1 + time.Duration(r.Int64N(int64(lateLeave)))
+		if p.Stream && r.IntN(2) == 0 {
+			p.Leave, p.LeaveAfter = 0, 1+r.IntN(n+2)
+		}
+	case dice < 25:
+		p.Kind, p.Pause = Long, time.Duration(100+r.IntN(200))*time.Millisecond
+	case dice < 29:
+		p.Kind = [...]Kind{Page, Endless, Garbage, Complaint}[(dice-25)%4]
+	case dice < 31:
+		p.Kind = Uncounted
+	case dice < 32:
+		p.Kind = Halved
 	}
 	if !p.Stream && p.Pause > 0 {
 		p.Pause *= 20
@@ -97,14 +127,31 @@ func New(seed uint64, canary string) Plan {
 	return p
 }
 
+// Grow makes the request long, by what no compression gets rid of.
+func (p *Plan) Grow() {
+	r := rand.New(rand.NewPCG(p.Seed, 0x6e6f697365)) //nolint:gosec // must be repeatable, need not be secret
+	share := r.Float64()
+	p.noise = int(share * share * maxNoise)
+}
+
 // Text is the whole answer.
 func (p *Plan) Text() string { return strings.Join(p.Words, "") }
 
 // Whole reports whether the provider gives a whole answer to a client that waits.
-func (p *Plan) Whole() bool { return p.Kind == Answer || p.Kind == Slow || p.Kind == Abandoned }
+func (p *Plan) Whole() bool {
+	switch p.Kind {
+	case Answer, Slow, Long, Uncounted, Endless, Abandoned:
+		return true
+	default:
+		return false
+	}
+}
 
 // Cost of the whole answer, in picodollars.
 func (p *Plan) Cost() int64 {
+	if p.Kind == Uncounted {
+		return 0
+	}
 	price, u := Prices()[p.Model], p.Usage
 	return (u.Prompt-u.Cached)*price.Input + u.Cached*price.CachedInput + u.Completion*price.Output
 }
@@ -125,11 +172,22 @@ type message struct {
 	Content string `json:"content"`
 }
 
+// noiseText is the same for the same plan.
+func (p *Plan) noiseText() string {
+	if p.noise == 0 {
+		return ""
+	}
+	r := rand.NewChaCha8([32]byte(fmt.Appendf(make([]byte, 0, 32), "%032d", p.Seed)))
+	b := make([]byte, p.noise)
+	_, _ = r.Read(b) // never fails
+	return " " + base64.StdEncoding.EncodeToString(b)
+}
+
 // Body of the request; id is its number in the ledger.
 func (p *Plan) Body(id, canary string) ([]byte, error) {
 	r := request{
 		Model: p.Model, Stream: p.Stream, Metadata: map[string]string{TagRequest: id},
-		Messages: []message{{Role: "user", Content: fmt.Sprintf("seed=%d %s", p.Seed, canary)}},
+		Messages: []message{{Role: "user", Content: fmt.Sprintf("seed=%d %s", p.Seed, canary) + p.noiseText()}},
 	}
 	if p.Stream && p.AskUsage {
 		r.StreamOptions = map[string]bool{"include_usage": true}

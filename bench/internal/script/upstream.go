@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const maxRequest = 1 << 20
+const maxRequest = 4 << 20
 
 // Upstream is the provider. It keeps in mind which requests came to it.
 type Upstream struct {
@@ -55,8 +55,12 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.Kind == Refused:
 		fault(w, http.StatusTooManyRequests, "rate_limit_exceeded")
-	case p.Kind == Broken:
+	case p.Kind == Broken, !p.Stream && (p.Kind == Garbage || p.Kind == Complaint):
 		fault(w, http.StatusInternalServerError, "server_error")
+	case p.Kind == Page:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "<html><body><h1>502 Bad Gateway</h1></body></html>")
 	case p.Stream:
 		p.stream(r.Context(), w, req.StreamOptions["include_usage"])
 	default:
@@ -70,7 +74,10 @@ func fault(w http.ResponseWriter, status int, code string) {
 	_, _ = fmt.Fprintf(w, `{"error":{"message":"scripted","type":%q,"param":null,"code":%q}}`, code, code)
 }
 
-func (p *Plan) usage() map[string]any {
+func (p *Plan) usage() any {
+	if p.Kind == Uncounted {
+		return []any{nil, "plenty", map[string]any{"prompt_tokens": "many", "completion_tokens": -1}}[p.Usage.Prompt%3]
+	}
 	return map[string]any{
 		"prompt_tokens": p.Usage.Prompt, "completion_tokens": p.Usage.Completion, "total_tokens": p.Usage.Prompt + p.Usage.Completion,
 		"prompt_tokens_details": map[string]int64{"cached_tokens": p.Usage.Cached},
@@ -116,8 +123,8 @@ func (p *Plan) stream(ctx context.Context, w http.ResponseWriter, usage bool) {
 		_ = flush.Flush() // a gateway that left cannot be told
 	}
 	for i, word := range p.Words {
-		if p.Kind == Cut && i == len(p.Words)/2 {
-			panic(http.ErrAbortHandler)
+		if i == len(p.Words)/2 && p.misbehave(w) {
+			return
 		}
 		send([]any{map[string]any{"index": 0, "delta": map[string]string{"content": word}, "finish_reason": nil}}, nil)
 		if len(p.Words) < 100 && !pause(ctx, p.Pause) {
@@ -128,7 +135,26 @@ func (p *Plan) stream(ctx context.Context, w http.ResponseWriter, usage bool) {
 	if usage {
 		send([]any{}, map[string]any{"usage": p.usage()})
 	}
-	_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	if p.Kind != Endless {
+		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	}
+}
+
+// misbehave does in the middle of a stream what its plan says, and reports whether that
+// was the end of it.
+func (p *Plan) misbehave(w http.ResponseWriter) (ended bool) {
+	switch p.Kind {
+	case Cut:
+		panic(http.ErrAbortHandler)
+	case Garbage:
+		_, _ = io.WriteString(w, "data: {\"choices\": [\n\n: \x00\xff\n\nevent\n\ndata: }{\n\nda")
+		return true
+	case Complaint:
+		_, _ = io.WriteString(w, "data: {\"error\": {\"message\": \"scripted\", \"type\": \"server_error\"}}\n\ndata: [DONE]\n\n")
+		return true
+	default:
+		return false
+	}
 }
 
 // pause waits; false if the gateway has left meanwhile.
