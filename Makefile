@@ -23,7 +23,7 @@ export TESTCONTAINERS_RYUK_DISABLED ?= true
 
 .PHONY: help
 help: ## List the targets.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build everything and start Loom on this machine (Ctrl-C stops it).
@@ -67,6 +67,11 @@ bench: prepare ## Run the benchmarks (BENCH=regexp, COUNT=n).
 fuzz: ## Fuzz every target for FUZZTIME (default 30s) each.
 	test/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: simulate
+simulate: ## Run SCHEDULES (default 20000) simulated lives of the trace pipeline, from seed FROM.
+	go test -timeout 0 -count=1 ./services/gateway/internal/simulation -run TestSimulation -v \
+		-simulation.schedules=$(or $(SCHEDULES),20000) -simulation.from=$(or $(FROM),$$(date +%s)000)
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(TOOLS)/buf-$(BUF) ## Lint Go and the event schema.
 	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT) run $(foreach m,$(MODULES),./$(m)/...)
@@ -86,6 +91,7 @@ tidy: ## Bring every go.mod in line.
 .PHONY: isolated
 isolated: ## Build and vet each module alone, as a Docker build does.
 	@for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...); done
+	go vet -tags faultpoints ./pkg/... ./services/gateway/... ./services/recorder/... ./services/analytics/...
 
 .PHONY: generate
 generate: $(TOOLS)/buf-$(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) ## Generate code and reference pages.
@@ -103,14 +109,20 @@ e2e: build ## Drive the built binary with the official SDKs, the browser pages t
 	test/e2e.sh
 
 .PHONY: chaos
-chaos: prepare ## Kill Loom's processes under load and judge what is left (ARGS=-seed=7).
-	@mkdir -p $(BIN) && go build -o $(BIN)/ ./bench/cmd/chaos
+chaos: $(BIN)/chaos ## Kill Loom's processes under load and judge what is left (ARGS=-seed=7).
 	$(BIN)/chaos -short $(ARGS)
 
+.PHONY: chaos-points
+chaos-points: $(BIN)/chaos ## Have processes die POINTS (50) times at each fault point.
+	$(BIN)/chaos -points $(or $(POINTS),50) $(ARGS)
+
 .PHONY: chaos-long
-chaos-long: prepare ## The same with 1,000,000 requests, 200 kills and 20 outages.
-	@mkdir -p $(BIN) && go build -o $(BIN)/ ./bench/cmd/chaos
+chaos-long: $(BIN)/chaos ## As chaos, with 1,000,000 requests, 200 kills and 20 outages.
 	$(BIN)/chaos -long $(ARGS)
+
+.PHONY: $(BIN)/chaos
+$(BIN)/chaos: prepare
+	@mkdir -p $(BIN) && go build -o $@ ./bench/cmd/chaos
 
 .PHONY: up
 up: build ## As run, but in the background; its log is .loom/up.log.
