@@ -20,12 +20,14 @@ type Kind string
 // The kinds of provider there are.
 const (
 	OpenAI     Kind = "openai"
+	Azure      Kind = "azure"      // Azure OpenAI: the dated API with an api_version, the v1 API without
+	Anthropic  Kind = "anthropic"  // the Messages API; chat completions are translated
 	Compatible Kind = "compatible" // any base URL that speaks OpenAI's API
 	Demo       Kind = "demo"       // built in: deterministic answers, no account
 )
 
 // Kinds lists every kind.
-func Kinds() []Kind { return []Kind{OpenAI, Compatible, Demo} }
+func Kinds() []Kind { return []Kind{OpenAI, Azure, Anthropic, Compatible, Demo} }
 
 // Provider is an upstream that answers requests.
 type Provider struct {
@@ -33,7 +35,36 @@ type Provider struct {
 	Kind    Kind    `json:"kind"`
 	BaseURL string  `json:"base_url,omitempty"` // as SDKs take it: ends before /chat/completions
 	Secret  *Secret `json:"secret,omitempty"`
+	ProviderOptions
 }
+
+// ProviderOptions are what else a provider may be told; each is for some kinds only.
+type ProviderOptions struct {
+	Preset       string      `json:"preset,omitempty"`       // Compatible: a name of the table of presets
+	APIVersion   string      `json:"api_version,omitempty"`  // Azure: of the dated API, such as 2024-10-21
+	Entra        *Entra      `json:"entra,omitempty"`        // Azure: sign in with the secret as client secret, instead of by api-key
+	Organization string      `json:"organization,omitempty"` // OpenAI: header OpenAI-Organization
+	Project      string      `json:"project,omitempty"`      // OpenAI: header OpenAI-Project
+	InjectUsage  InjectUsage `json:"inject_usage,omitempty"`
+	MaxTokens    int         `json:"max_tokens,omitempty"` // Anthropic: where a chat completion names no limit; 0 is the kind's own default
+}
+
+// Entra is an application of Microsoft Entra ID that signs in with a client secret.
+type Entra struct {
+	TenantID  string `json:"tenant_id"`
+	ClientID  string `json:"client_id"`
+	Authority string `json:"authority,omitempty"` // empty: https://login.microsoftonline.com
+}
+
+// InjectUsage is whether streams are asked for usage where the client did not ask.
+type InjectUsage string
+
+// When they are.
+const (
+	InjectAuto InjectUsage = "auto" // as the kind or preset is known to understand; empty is auto
+	InjectOn   InjectUsage = "on"
+	InjectOff  InjectUsage = "off"
+)
 
 // Secret is a provider's API key, sealed for the provider's name and origin.
 type Secret struct {
@@ -47,7 +78,29 @@ type Route struct {
 	Model        string       `json:"model"` // an exact name, or a pattern in which each * stands for any text
 	Targets      []Target     `json:"targets"`
 	OnDisconnect OnDisconnect `json:"on_disconnect,omitempty"` // empty is Cancel
+	RouteOptions
 }
+
+// RouteOptions are how a route tries its targets. Times are in milliseconds; 0 is the
+// gateway's own setting.
+type RouteOptions struct {
+	Balance        Balance `json:"balance,omitempty"`         // empty is Failover
+	Retries        int     `json:"retries,omitempty"`         // further calls of the same target where that is safe; SDKs retry too
+	ConnectTimeout int64   `json:"connect_timeout,omitempty"` // to a connection, TLS included
+	HeaderTimeout  int64   `json:"header_timeout,omitempty"`  // from a call to the first byte of its answer
+	IdleTimeout    int64   `json:"idle_timeout,omitempty"`    // between two pieces of an answer
+	Timeout        int64   `json:"timeout,omitempty"`         // of the whole request, all calls included
+}
+
+// Balance is which of a route's targets is tried first; the others follow where it
+// fails before its first byte.
+type Balance string
+
+// The ways to choose.
+const (
+	Failover Balance = "failover" // in the order given
+	Weighted Balance = "weighted" // drawn by weight
+)
 
 // OnDisconnect is what becomes of a provider's answer whose client has left.
 type OnDisconnect string

@@ -18,7 +18,10 @@ type Scope string
 
 // The rights a key can have.
 const (
-	ScopeChat          Scope = "chat"           // POST /v1/chat/completions
+	ScopeChat          Scope = "chat"           // everything that is answered in text: chat, responses, completions, messages, moderations
+	ScopeEmbeddings    Scope = "embeddings"     // POST /v1/embeddings
+	ScopeAudio         Scope = "audio"          // POST /v1/audio/…
+	ScopeImages        Scope = "images"         // POST /v1/images/…
 	ScopeModels        Scope = "models"         // GET /v1/models
 	ScopeTracesRead    Scope = "traces:read"    // traces, costs: everything but bodies
 	ScopeTracesDecrypt Scope = "traces:decrypt" // read the bodies of traces; every view is logged
@@ -26,7 +29,7 @@ const (
 
 // Scopes lists every scope there is.
 func Scopes() []Scope {
-	return []Scope{ScopeChat, ScopeModels, ScopeTracesRead, ScopeTracesDecrypt}
+	return []Scope{ScopeChat, ScopeEmbeddings, ScopeAudio, ScopeImages, ScopeModels, ScopeTracesRead, ScopeTracesDecrypt}
 }
 
 // ParseScope reads a scope by its name.

@@ -3,7 +3,7 @@
 //
 //	client ──▶ routes ──▶ proxy ──────────────▶ provider ──▶ upstream
 //	             │          │ ◀── relay, bytes as they come ──┘
-//	             │          ├─ tee ─▶ openai.Assembler ─▶ seal ─▶ trace event
+//	             │          ├─ tee ─▶ capture.Stream ─▶ seal ─▶ trace event
 //	             │          └─ Recorder: Begin before the call, End before the last byte
 //	             │                          │
 //	             │                          ▼

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"loom.internal/services/gateway/internal/lenient"
 )
 
 // Types and codes of the errors the gateway makes itself.
@@ -42,10 +42,10 @@ func (e *Error) Error() string { return strconv.Itoa(e.Status) + ": " + e.Messag
 
 // Body is the JSON document of the error.
 func (e *Error) Body() []byte {
-	b := appendText([]byte(`{"error":{"message":`), e.Message)
-	b = appendText(append(b, `,"type":`...), e.Type)
-	b = appendNullable(append(b, `,"param":`...), e.Param)
-	b = appendNullable(append(b, `,"code":`...), e.Code)
+	b := lenient.AppendText([]byte(`{"error":{"message":`), e.Message)
+	b = lenient.AppendText(append(b, `,"type":`...), e.Type)
+	b = lenient.AppendNullable(append(b, `,"param":`...), e.Param)
+	b = lenient.AppendNullable(append(b, `,"code":`...), e.Code)
 	return append(b, "}}"...)
 }
 
@@ -203,18 +203,6 @@ func Internal() *Error {
 		Status: http.StatusInternalServerError, Type: typeServer, Code: "internal_error",
 		Message: "The gateway failed to handle the request.",
 	}
-}
-
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // the error is about bytes that are not UTF-8: they are replaced
-	return b
-}
-
-func appendNullable(b []byte, s string) []byte {
-	if s == "" {
-		return append(b, "null"...)
-	}
-	return appendText(b, s)
 }
 
 // quoted is s cut to a length that may be repeated to a client.

@@ -4,12 +4,15 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"loom.internal/services/gateway/internal/lenient"
+	"loom.internal/services/gateway/internal/sse"
 )
 
 // HideUsage takes the usage that the gateway asked for out of an event: what is left
 // are the bytes the provider would have sent to a client that did not ask. An event
 // that only carries usage vanishes (nil); everything else stays as it is.
-func HideUsage(e Event) []byte {
+func HideUsage(e sse.Event) []byte {
 	if !bytes.Contains(e.Data, []byte(`"usage"`)) {
 		return e.Raw
 	}
@@ -40,7 +43,7 @@ type usageMember struct {
 
 // findUsage finds the member "usage" of the object in data.
 func findUsage(data []byte) (u usageMember, ok bool) {
-	dec := newDecoder(data)
+	dec := lenient.NewDecoder(data)
 	if dec.PeekKind() != '{' {
 		return u, false
 	}

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"loom.internal/services/gateway/internal/lenient"
 )
 
 const (
@@ -60,7 +62,7 @@ func ParseRequest(body []byte) (*Request, *Error) {
 	if tooDeep(body) {
 		return nil, Invalid("", fmt.Sprintf("The request body is nested more than %d levels deep.", maxDepth))
 	}
-	dec := newDecoder(body)
+	dec := lenient.NewDecoder(body)
 	if dec.PeekKind() != '{' {
 		if _, err := dec.ReadValue(); err != nil {
 			return nil, malformed(err)
@@ -69,7 +71,7 @@ func ParseRequest(body []byte) (*Request, *Error) {
 	}
 	r := &Request{body: body}
 	var fault *Error
-	err := eachMember(dec, func(name string) error {
+	err := lenient.EachMember(dec, func(name string) error {
 		fault = r.member(dec, name)
 		if fault != nil {
 			return fault
@@ -115,7 +117,7 @@ func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 	switch name {
 	case "model":
 		r.model = at
-		r.Model = text(value)
+		r.Model = lenient.Text(value)
 		if kind != '"' || r.Model == "" || len(r.Model) > maxModel || !utf8.ValidString(r.Model) || strings.IndexByte(r.Model, 0) >= 0 {
 			return Invalid("model", fmt.Sprintf("model must be a string of 1 to %d bytes of text.", maxModel))
 		}
@@ -131,9 +133,9 @@ func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 			r.Metadata = stringMembers(value)
 		}
 	case "user":
-		r.User = text(value)
+		r.User = lenient.Text(value)
 	case "safety_identifier":
-		r.SafetyIdentifier = text(value)
+		r.SafetyIdentifier = lenient.Text(value)
 	}
 	return nil
 }
@@ -144,8 +146,8 @@ func (r *Request) options(value jsontext.Value, base int) *Error {
 		return nil
 	}
 	r.optionsEmpty = true
-	dec := newDecoder(value)
-	err := eachMember(dec, func(name string) error {
+	dec := lenient.NewDecoder(value)
+	err := lenient.EachMember(dec, func(name string) error {
 		r.optionsEmpty = false
 		kind := dec.PeekKind()
 		v, err := dec.ReadValue()
@@ -175,7 +177,7 @@ func (r *Request) options(value jsontext.Value, base int) *Error {
 func (r *Request) Rewrite(model string, askUsage bool) []byte {
 	var edits []splice
 	if model != "" && model != r.Model {
-		edits = append(edits, splice{r.model, string(appendText(nil, model))})
+		edits = append(edits, splice{r.model, string(lenient.AppendText(nil, model))})
 	}
 	if askUsage {
 		if edit, ok := r.usageEdit(); ok {
@@ -236,52 +238,19 @@ func apply(body []byte, edits []splice) []byte {
 	return append(out, body[last:]...)
 }
 
-// newDecoder reads JSON as providers do: names may repeat where the gateway does not
-// act on them, and strings are not judged.
-func newDecoder(data []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-}
-
-// eachMember walks the object that comes next; f must read the member's value.
-func eachMember(dec *jsontext.Decoder, f func(name string) error) error {
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return err
-		}
-		if err := f(name.String()); err != nil {
-			return err
-		}
-	}
-	_, err := dec.ReadToken()
-	return err
-}
-
 // stringMembers are the members of an object that are strings.
 func stringMembers(object jsontext.Value) []Member {
 	var members []Member
-	dec := newDecoder(object)
-	_ = eachMember(dec, func(name string) error { // the object has been read before
+	dec := lenient.NewDecoder(object)
+	_ = lenient.EachMember(dec, func(name string) error { // the object has been read before
 		kind := dec.PeekKind()
 		value, err := dec.ReadValue()
 		if err == nil && kind == '"' && len(members) < maxMetadata {
-			members = append(members, Member{name, text(value)})
+			members = append(members, Member{name, lenient.Text(value)})
 		}
 		return err
 	})
 	return members
-}
-
-// text is the string that value holds; empty for any other kind of value.
-func text(value jsontext.Value) string {
-	if value.Kind() != '"' {
-		return ""
-	}
-	b, _ := jsontext.AppendUnquote(nil, value) // bytes that are not UTF-8 are replaced
-	return string(b)
 }
 
 func skip(dec *jsontext.Decoder) *Error {

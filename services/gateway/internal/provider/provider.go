@@ -10,19 +10,23 @@ import (
 
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
+	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/provider/call"
 	"loom.internal/services/gateway/internal/provider/demo"
 	"loom.internal/services/gateway/internal/provider/openai"
 )
 
-// Provider answers requests in the shape of OpenAI's API.
+// Provider answers requests. It is safe for concurrent use.
 type Provider interface {
-	// Chat posts a chat completion request. The header is the client's, already
-	// freed of what is none of a provider's business; Chat may change it. The
-	// answer's body must be closed; the end of ctx breaks it off.
-	Chat(ctx context.Context, header http.Header, body []byte) (*http.Response, error)
-	// AsksUsage reports whether the gateway is to ask for usage in streams where
-	// the client did not.
+	// Serves reports whether the provider has the endpoint.
+	Serves(e endpoint.Endpoint) bool
+	// AsksUsage reports whether the gateway is to ask for usage in streams of chat
+	// completions where the client did not.
 	AsksUsage() bool
+	// Send calls the provider; the end of ctx breaks it off. An error of type
+	// *openai.Error is the answer to a request that the provider cannot be asked:
+	// nothing was sent.
+	Send(ctx context.Context, r call.Request) (*call.Response, error)
 }
 
 // Opener opens providers.
@@ -35,22 +39,30 @@ type Opener struct {
 
 // Open makes the provider ready to call; it does not call it.
 func (o Opener) Open(p catalog.Provider) (Provider, error) {
+	if p.Kind == catalog.Demo {
+		return openai.New(openai.Options{Base: demo.BaseURL, AsksUsage: true, Transport: o.Demo, Endpoints: []endpoint.Endpoint{endpoint.Chat}}), nil
+	}
+	base, err := catalog.ParseBaseURL(p.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("base_url %w", err)
+	}
+	if base.Scheme != "https" && !o.AllowPrivate {
+		return nil, errors.New("base_url must be https unless LOOM_GATEWAY_ALLOW_PRIVATE_UPSTREAMS=true")
+	}
+	secret, err := p.OpenSecret(o.Ring)
+	if err != nil {
+		return nil, err
+	}
 	switch p.Kind {
 	case catalog.OpenAI, catalog.Compatible:
-		base, err := catalog.ParseBaseURL(p.BaseURL)
-		if err != nil {
-			return nil, fmt.Errorf("base_url %w", err)
+		asks := p.Kind == catalog.OpenAI
+		if p.InjectUsage == catalog.InjectOn || p.InjectUsage == catalog.InjectOff {
+			asks = p.InjectUsage == catalog.InjectOn
 		}
-		if base.Scheme != "https" && !o.AllowPrivate {
-			return nil, errors.New("base_url must be https unless LOOM_GATEWAY_ALLOW_PRIVATE_UPSTREAMS=true")
-		}
-		secret, err := p.OpenSecret(o.Ring)
-		if err != nil {
-			return nil, err
-		}
-		return openai.New(base, secret, p.Kind == catalog.OpenAI, o.Egress), nil
-	case catalog.Demo:
-		return openai.New(demo.BaseURL, "", true, o.Demo), nil
+		return openai.New(openai.Options{
+			Base: base, Secret: secret, AsksUsage: asks, Transport: o.Egress,
+			Organization: p.Organization, Project: p.Project, Endpoints: endpoint.OpenAIs(),
+		}), nil
 	default:
 		return nil, fmt.Errorf("kind %q is not known", p.Kind)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/openai"
 )
 
@@ -56,7 +57,7 @@ func (x *exchange) answer(ctx context.Context, resp *http.Response, up *upstream
 		x.providerFault(ctx, resp, body, class)
 		return
 	}
-	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: resp.StatusCode, response: body, summary: openai.Summarize(body)}
+	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: resp.StatusCode, response: body, summary: capture.FormOf(x.op).Whole(body)}
 	if e.summary.Failed {
 		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, classInside
 	}

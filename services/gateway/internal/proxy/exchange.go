@@ -14,12 +14,15 @@ import (
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/directory"
+	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/openai"
+	"loom.internal/services/gateway/internal/provider/call"
 )
 
 // exchange is one admitted request, from its body to its trace.
 type exchange struct {
 	p       *Proxy
+	op      endpoint.Endpoint
 	w       http.ResponseWriter
 	r       *http.Request
 	who     *tenant.Principal
@@ -82,11 +85,13 @@ func (x *exchange) run(ctx context.Context) {
 	}
 	ctx, cancel := x.callContext(ctx)
 	defer cancel(nil)
-	hide := x.target.Upstream.AsksUsage() && x.req.CanAskUsage()
+	hide := x.op == endpoint.Chat && x.target.Upstream.AsksUsage() && x.req.CanAskUsage()
 	body := x.req.Rewrite(x.target.Model, hide)
 
 	called := time.Now()
-	resp, err := x.target.Upstream.Chat(ctx, upstreamHeader(x.r.Header), body)
+	resp, err := x.target.Upstream.Send(ctx, call.Request{
+		Endpoint: x.op, Model: x.target.Model, Stream: x.req.Stream, Header: upstreamHeader(x.r.Header), Body: body,
+	})
 	x.waited += time.Since(called)
 	if err != nil {
 		class := x.classify(ctx, err)
@@ -99,7 +104,7 @@ func (x *exchange) run(ctx context.Context) {
 	defer func() { _ = resp.Body.Close() }()
 	up := newUpstreamBody(resp.Body, x, cancel)
 	defer up.stop()
-	x.answer(ctx, resp, up, called, hide)
+	x.answer(ctx, resp.Response, up, called, hide)
 }
 
 // begin makes the trace and has the recorder take note of it.

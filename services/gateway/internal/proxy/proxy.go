@@ -17,6 +17,7 @@ import (
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/directory"
+	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/openai"
 )
 
@@ -80,7 +81,7 @@ func (p *Proxy) Chat() http.Handler {
 			p.refuse(w, fault)
 			return
 		}
-		x := &exchange{p: p, w: w, r: r, who: who, started: started}
+		x := &exchange{p: p, op: endpoint.Chat, w: w, r: r, who: who, started: started}
 		if fault := x.prepare(); fault != nil {
 			p.refuse(w, fault)
 			return

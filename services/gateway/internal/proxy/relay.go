@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/openai"
+	"loom.internal/services/gateway/internal/sse"
 )
 
 const (
@@ -35,8 +37,9 @@ type relay struct {
 	flush    *http.ResponseController
 	deadline time.Time // of writes
 
-	events openai.Events
-	answer *openai.Assembler
+	form   capture.Form
+	events sse.Events
+	answer capture.Stream
 	gaps   gaps
 	ttft   *time.Duration
 	out    []byte // of the piece in hand, to be sent
@@ -47,9 +50,11 @@ type relay struct {
 }
 
 func newRelay(x *exchange, resp *http.Response, up *upstreamBody, called time.Time, hide bool) *relay {
+	form := capture.FormOf(x.op)
 	return &relay{
-		x: x, resp: resp, up: up, called: called, hide: hide,
-		flush: http.NewResponseController(x.w), answer: openai.NewAssembler(x.p.opt.CaptureLimit),
+		form: form,
+		x:    x, resp: resp, up: up, called: called, hide: hide,
+		flush: http.NewResponseController(x.w), answer: form.Stream(x.p.opt.CaptureLimit),
 	}
 }
 
@@ -99,14 +104,13 @@ func (s *relay) piece(p []byte) error {
 	sent := len(begun) - s.held // of the event begun
 	s.out = append(append(s.out, begun[sent:]...), p...)
 	end := -sent // in s.out: of the last whole event before the marker
-	err := s.events.Feed(p, func(e openai.Event) error {
+	err := s.events.Feed(p, func(e sse.Event) error {
 		switch {
-		case s.isDone: // nothing follows the marker
-		case e.Done():
+		case s.isDone: // nothing follows the last event
+		case s.event(e, now):
 			s.isDone = true
 		default:
 			end += len(e.Raw)
-			s.event(e, now)
 		}
 		return nil
 	})
@@ -118,21 +122,20 @@ func (s *relay) piece(p []byte) error {
 		s.done, s.held = bytes.Clone(s.out[end:]), 0
 		return s.write(s.out[:end])
 	}
-	s.held = min(openai.MayBecomeDone(s.events.Rest()), len(s.out))
+	s.held = min(sse.MayBecome(s.events.Rest(), s.form.Last), len(s.out))
 	return s.write(s.out[:len(s.out)-s.held])
 }
 
 // pieceHiding sends whole events only, without the usage nobody asked for.
 func (s *relay) pieceHiding(p []byte, now time.Time) error {
-	err := s.events.Feed(p, func(e openai.Event) error {
+	err := s.events.Feed(p, func(e sse.Event) error {
 		switch {
 		case s.isDone:
 			s.done = append(s.done, e.Raw...)
-		case e.Done():
+		case s.event(e, now):
 			s.isDone = true
 			s.done = append(s.done, e.Raw...)
 		default:
-			s.event(e, now)
 			s.out = append(s.out, openai.HideUsage(e)...)
 		}
 		return nil
@@ -146,17 +149,21 @@ func (s *relay) pieceHiding(p []byte, now time.Time) error {
 	return s.write(s.out)
 }
 
-// event takes note of a whole event.
-func (s *relay) event(e openai.Event, now time.Time) {
+// event takes note of a whole event, and reports whether the stream ends with it.
+func (s *relay) event(e sse.Event, now time.Time) (last bool) {
 	if len(e.Data) == 0 {
-		return
+		return false
 	}
-	s.x.trace.Chunks++
-	s.gaps.add(now)
-	if s.answer.Event(e) && s.ttft == nil {
+	token, last := s.answer.Event(e)
+	if !e.Done() {
+		s.x.trace.Chunks++
+		s.gaps.add(now)
+	}
+	if token && s.ttft == nil {
 		ttft := now.Sub(s.x.started)
 		s.ttft = &ttft
 	}
+	return last
 }
 
 // finish ends a stream that the provider has ended, by its marker or by its end. buf
@@ -207,7 +214,7 @@ func (s *relay) broken(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, errClientGone):
 		class = classCanceled
-	case errors.Is(err, openai.ErrEventTooLarge):
+	case errors.Is(err, sse.ErrEventTooLarge):
 		class = classTooLarge
 	case class == classFailed:
 		class = classCut

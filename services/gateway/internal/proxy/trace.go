@@ -14,10 +14,8 @@ import (
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/faultpoint"
-	"loom.internal/services/gateway/internal/openai"
+	"loom.internal/services/gateway/internal/capture"
 )
-
-const endpointChat = "chat.completions"
 
 // ending is how an exchange came out.
 type ending struct {
@@ -26,7 +24,7 @@ type ending struct {
 	class     string // of the error; empty for none
 	response  []byte // as captured, before it is cut and sealed; nil when there was none
 	truncated bool   // the response is not whole already
-	summary   openai.Summary
+	summary   capture.Summary
 	ttft      *time.Duration
 }
 
@@ -36,7 +34,7 @@ func (x *exchange) newTrace(id string) *event.TraceEvent {
 		TraceId:        id,
 		TenantId:       x.who.Tenant.ID,
 		KeyId:          clean(x.who.Key.ID),
-		Endpoint:       endpointChat,
+		Endpoint:       x.op.Name,
 		Route:          clean(x.target.Route),
 		ModelRequested: clean(x.req.Model),
 		ModelUpstream:  clean(x.target.Model),

@@ -2,54 +2,59 @@
 package openai
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"slices"
+
+	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/provider/call"
 )
+
+// Options of New.
+type Options struct {
+	Base         *url.URL // as SDKs take it
+	Secret       string   // API key; none when empty
+	Organization string
+	Project      string
+	AsksUsage    bool // it can be asked for usage in streams
+	Endpoints    []endpoint.Endpoint
+	Transport    http.RoundTripper
+}
 
 // Client is one provider. It is safe for concurrent use.
 type Client struct {
-	chat      *url.URL
-	secret    string
-	asksUsage bool
-	transport http.RoundTripper
+	opt   Options
+	names []string
 }
 
-// New makes the client of a provider: its base URL as SDKs take it, its API key (none
-// when empty), and whether it can be asked for usage in streams.
-func New(base *url.URL, secret string, asksUsage bool, transport http.RoundTripper) *Client {
-	return &Client{chat: base.JoinPath("chat", "completions"), secret: secret, asksUsage: asksUsage, transport: transport}
+// New makes the client of a provider.
+func New(o Options) *Client {
+	c := &Client{opt: o}
+	for _, e := range o.Endpoints {
+		c.names = append(c.names, e.Name)
+	}
+	return c
 }
+
+// Serves reports whether the provider has the endpoint.
+func (c *Client) Serves(e endpoint.Endpoint) bool { return slices.Contains(c.names, e.Name) }
 
 // AsksUsage reports whether streams are to be asked for usage.
-func (c *Client) AsksUsage() bool { return c.asksUsage }
+func (c *Client) AsksUsage() bool { return c.opt.AsksUsage }
 
-// Chat posts a chat completion request.
-func (c *Client) Chat(ctx context.Context, header http.Header, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.chat.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("chat request: %w", err)
+// Send calls the provider.
+func (c *Client) Send(ctx context.Context, r call.Request) (*call.Response, error) {
+	u := c.opt.Base.JoinPath(r.Endpoint.Path)
+	h := r.Header
+	if c.opt.Secret != "" {
+		h.Set("Authorization", "Bearer "+c.opt.Secret)
 	}
-	if header == nil {
-		header = make(http.Header)
+	if c.opt.Organization != "" {
+		h.Set("OpenAI-Organization", c.opt.Organization)
 	}
-	// The body can be read again only so that a request which did not get out on a
-	// connection that had gone stale is sent on another. Under its usual spelling an
-	// Idempotency-Key would also let the transport send again what may have arrived.
-	if v, ok := header["Idempotency-Key"]; ok {
-		delete(header, "Idempotency-Key")
-		header["idempotency-key"] = v
+	if c.opt.Project != "" {
+		h.Set("OpenAI-Project", c.opt.Project)
 	}
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	req.Header = header
-	if c.secret != "" {
-		header.Set("Authorization", "Bearer "+c.secret)
-	}
-	if _, ok := header["User-Agent"]; !ok {
-		header.Set("User-Agent", "") // else Go names itself
-	}
-	return c.transport.RoundTrip(req)
+	return call.Do(ctx, c.opt.Transport, u, r)
 }

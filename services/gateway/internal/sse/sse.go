@@ -1,4 +1,5 @@
-package openai
+// Package sse reads server-sent events.
+package sse
 
 import (
 	"bytes"
@@ -160,21 +161,25 @@ func (p *Events) parse(raw []byte) Event {
 	return e
 }
 
-// MayBecomeDone is how many bytes at the end of an event begun may be, or become, the
-// end marker's line.
-func MayBecomeDone(begun []byte) int {
-	const window = 32 // the marker's line with its line end is shorter
-	base := max(len(begun)-window, 0)
-	for at := base; at < len(begun); at++ {
-		if at > 0 && begun[at-1] != '\n' && begun[at-1] != '\r' {
-			continue // no beginning of a line
-		}
-		for _, marker := range [...]string{"data: [DONE]", "data:[DONE]"} {
-			n := min(len(marker), len(begun)-at)
-			if string(begun[at:at+n]) == marker[:n] && len(bytes.TrimSpace(begun[at+n:])) == 0 {
+// firstLines is where in an event its kind is told: bytes.
+const firstLines = 256
+
+// MayBecome is how many bytes at the end of an event begun are, or may become, a line
+// with one of the given beginnings, and what follows it. Only the event's first lines
+// are looked at.
+func MayBecome(begun []byte, beginnings []string) int {
+	head := begun[:min(len(begun), firstLines)]
+	for at := 0; at < len(head); {
+		for _, marker := range beginnings {
+			if n := min(len(marker), len(head)-at); string(head[at:at+n]) == marker[:n] {
 				return len(begun) - at
 			}
 		}
+		n := lineEnd(head[at:])
+		if n < 0 {
+			break
+		}
+		at += n + 1
 	}
 	return 0
 }

@@ -1,4 +1,4 @@
-package openai_test
+package capture_test
 
 import (
 	"bytes"
@@ -7,95 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
-
+	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/openai"
+	"loom.internal/services/gateway/internal/sse"
 )
-
-type seen struct{ Name, Data, Raw string }
-
-func feed(t interface{ Fatal(...any) }, pieces [][]byte) (events []seen, rest string) {
-	var p openai.Events
-	for _, piece := range pieces {
-		err := p.Feed(piece, func(e openai.Event) error {
-			events = append(events, seen{e.Name, string(e.Data), string(e.Raw)})
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return events, string(p.Rest())
-}
-
-func TestEventsReadsFields(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string][]seen{
-		"data: a\n\n":                       {{"", "a", ""}},
-		"data:a\r\n\r\n":                    {{"", "a", ""}},
-		"data:  a\r\r":                      {{"", " a", ""}},
-		"\ufeffdata: a\n\n":                 {{"", "a", ""}},
-		": c\nevent: e\nid: 1\ndata: a\n\n": {{"e", "a", ""}},
-		"data: a\ndata: b\ndata\n\n":        {{"", "a\nb\n", ""}},
-		": only\n\ndata: x\n\n":             {{"", "", ""}, {"", "x", ""}},
-		"data: lost":                        nil,
-		"dataa: x\nother\n\n":               {{"", "", ""}},
-	} {
-		got, _ := feed(t, [][]byte{[]byte(in)})
-		for i := range got {
-			got[i].Raw = ""
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", in, diff)
-		}
-	}
-}
-
-// Whatever pieces a stream comes in, the events are the same, and no byte is lost.
-func TestEventsOfAnySplit(t *testing.T) {
-	t.Parallel()
-	line := rapid.SampledFrom([]string{"data: {\"a\":1}", "data:é\u2028", "data", ": c", "event: error", "id: 7", "", "", "data: [DONE]", "x"})
-	end := rapid.SampledFrom([]string{"\n", "\r\n", "\r"})
-	rapid.Check(t, func(t *rapid.T) {
-		var stream bytes.Buffer
-		for range rapid.IntRange(0, 20).Draw(t, "lines") {
-			stream.WriteString(line.Draw(t, "line") + end.Draw(t, "end"))
-		}
-		whole := stream.Bytes()
-		want, wantRest := feed(t, [][]byte{whole})
-		var pieces [][]byte
-		for rest := whole; len(rest) > 0; {
-			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
-			pieces, rest = append(pieces, bytes.Clone(rest[:n])), rest[n:]
-		}
-		got, gotRest := feed(t, pieces)
-		if joined := join(got) + gotRest; joined != string(whole) {
-			t.Fatalf("bytes: got %q, want %q", joined, whole)
-		}
-		if diff := cmp.Diff(content(want, wantRest), content(got, gotRest)); diff != "" {
-			t.Fatalf("%q in %q (-want +got):\n%s", whole, pieces, diff)
-		}
-	})
-}
-
-func join(events []seen) string {
-	var b strings.Builder
-	for _, e := range events {
-		b.WriteString(e.Raw)
-	}
-	return b.String()
-}
-
-// content is what the events say. Where a CRLF was cut in two, its LF belongs to the
-// bytes of the next event: that does not count.
-func content(events []seen, _ string) []seen {
-	var out []seen
-	for _, e := range events {
-		out = append(out, seen{Name: e.Name, Data: e.Data})
-	}
-	return out
-}
 
 func FuzzSSE(f *testing.F) {
 	f.Add([]byte("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n"), 3)
@@ -103,12 +18,12 @@ func FuzzSSE(f *testing.F) {
 	f.Add([]byte("data: {\"usage\":null,\"choices\":[]}\r\rdata: {\"choices\":[{\"index\":-1,\"delta\":{\"tool_calls\":[{\"index\":99,\"function\":{\"name\":\"n\",\"arguments\":\"{\"}}]}}]}\n\n"), 7)
 	f.Fuzz(func(t *testing.T, stream []byte, size int) {
 		size = max(1, size%64)
-		var p openai.Events
-		a := openai.NewAssembler(8 << 10)
+		var p sse.Events
+		a := capture.NewChat(8 << 10)
 		var raw []byte
 		for rest := stream; len(rest) > 0; {
 			n := min(size, len(rest))
-			err := p.Feed(rest[:n], func(e openai.Event) error {
+			err := p.Feed(rest[:n], func(e sse.Event) error {
 				raw = append(raw, e.Raw...)
 				a.Event(e)
 				if hidden := openai.HideUsage(e); len(hidden) > len(e.Raw) {
@@ -130,10 +45,10 @@ func FuzzSSE(f *testing.F) {
 	})
 }
 
-func assemble(limit int, chunks ...string) *openai.Assembler {
-	a := openai.NewAssembler(limit)
+func assemble(limit int, chunks ...string) *capture.Chat {
+	a := capture.NewChat(limit)
 	for _, c := range chunks {
-		a.Event(openai.Event{Data: []byte(c)})
+		a.Event(sse.Event{Data: []byte(c)})
 	}
 	return a
 }
@@ -198,7 +113,7 @@ func TestAssemblerKeepsWhatCameFirstAndBounds(t *testing.T) {
 		t.Errorf("summary: got %+v", s)
 	}
 	for range 100 {
-		a.Event(openai.Event{Data: []byte(`{"choices":[{"index":0,"delta":{"content":"` + strings.Repeat(`\u0001`, 100) + `"}}]}`)})
+		a.Event(sse.Event{Data: []byte(`{"choices":[{"index":0,"delta":{"content":"` + strings.Repeat(`\u0001`, 100) + `"}}]}`)})
 	}
 	got, truncated := a.JSON()
 	if !truncated || len(got) > 6000 || !json.Valid(got) {
@@ -218,32 +133,8 @@ func TestTokenIsWhatTheClientCanRead(t *testing.T) {
 		`{"choices":[{"index":0,"delta":{"audio":{"data":"AA=="}}}]}`:                      true,
 		`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"obfuscation":"abcd"}`: false,
 	} {
-		if got := openai.NewAssembler(9999).Event(openai.Event{Data: []byte(data)}); got != want {
+		if got, _ := capture.NewChat(9999).Event(sse.Event{Data: []byte(data)}); got != want {
 			t.Errorf("%s: got %v, want %v", data, got, want)
-		}
-	}
-}
-
-func TestErrorBodies(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat("é", 9999) + "\xff\"\n"
-	for _, e := range []*openai.Error{
-		openai.InvalidKey(), openai.MissingScope("chat"), openai.ModelNotAllowed(long), openai.ModelNotFound(long), openai.Invalid("p", long),
-		openai.InvalidURL("POST", long), openai.MethodNotSupported(long), openai.TooLarge(1), openai.BodyTimeout(), openai.EncodedBody(long),
-		openai.UpstreamFailed(), openai.UpstreamNotJSON(502, []byte(long)), openai.UpstreamNotJSON(302, nil), openai.UpstreamTimeout(),
-		openai.ProviderAuth(), openai.Unavailable("x"), openai.Internal(),
-	} {
-		var body struct {
-			Error struct {
-				Message, Type *string
-				Param, Code   any
-			}
-		}
-		if err := json.Unmarshal(e.Body(), &body); err != nil || body.Error.Message == nil || body.Error.Type == nil {
-			t.Errorf("%s: %v", e.Body(), err)
-		}
-		if ev := e.Event(); !bytes.HasPrefix(ev, []byte(`data: {"error":{"message":`)) || bytes.Count(ev, []byte("\n")) != 2 {
-			t.Errorf("event: %q", ev)
 		}
 	}
 }
@@ -258,9 +149,9 @@ func BenchmarkStream(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(stream)))
 			for b.Loop() {
-				var p openai.Events
-				a := openai.NewAssembler(1 << 20)
-				_ = p.Feed(stream, func(e openai.Event) error {
+				var p sse.Events
+				a := capture.NewChat(1 << 20)
+				_ = p.Feed(stream, func(e sse.Event) error {
 					a.Event(e)
 					if hide {
 						openai.HideUsage(e)

@@ -1,4 +1,4 @@
-package openai
+package capture
 
 import "slices"
 
@@ -12,18 +12,18 @@ func Summarize(body []byte) Summary {
 	}
 	s.describe(c)
 	s.Failed = c.failed()
-	slices.SortStableFunc(c.Choices.v, func(a, b choice) int { return int(a.Index.n - b.Index.n) })
-	for i := range c.Choices.v {
-		x := &c.Choices.v[i]
+	slices.SortStableFunc(c.Choices.V, func(a, b choice) int { return int(a.Index.N - b.Index.N) })
+	for i := range c.Choices.V {
+		x := &c.Choices.V[i]
 		if x.FinishReason != "" {
 			s.FinishReasons = append(s.FinishReasons, clip(string(x.FinishReason)))
 		}
-		for j := range x.Message.v.ToolCalls.v {
-			t := &x.Message.v.ToolCalls.v[j]
-			s.tool(clip(string(t.Function.v.Name)))
-			s.tool(clip(string(t.Custom.v.Name)))
+		for j := range x.Message.V.ToolCalls.V {
+			t := &x.Message.V.ToolCalls.V[j]
+			s.tool(clip(string(t.Function.V.Name)))
+			s.tool(clip(string(t.Custom.V.Name)))
 		}
-		s.tool(clip(string(x.Message.v.FunctionCall.v.Name)))
+		s.tool(clip(string(x.Message.V.FunctionCall.V.Name)))
 	}
 	return s
 }

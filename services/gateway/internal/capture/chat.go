@@ -1,4 +1,4 @@
-package openai
+package capture
 
 import (
 	"bytes"
@@ -7,36 +7,25 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"loom.internal/services/gateway/internal/lenient"
+	"loom.internal/services/gateway/internal/sse"
 )
 
 // Bounds of an assembled answer; a stream that goes beyond them is cut in the record
 // only.
 const (
-	maxIndex    = 128 // choices of an answer, and tool calls of a choice
-	maxUsage    = 16 << 10
-	entryCost   = 160 // charged against the limit for the frame of a choice or a call
-	minAssembly = 4 << 10
+	maxIndex  = 128 // choices of an answer, and tool calls of a choice
+	entryCost = 160 // charged against the limit for the frame of a choice or a call
 )
 
-// Summary is what an answer says of itself beside its text.
-type Summary struct {
-	ID            string
-	Model         string // as the provider says; empty when it does not
-	ServiceTier   string
-	Usage         []byte   // the provider's object, byte for byte; nil when none came
-	FinishReasons []string // one for each choice that has ended, by index
-	ToolNames     []string // each once, in the order they came
-	Failed        bool     // it is or holds an error in spite of status 200
-}
-
-// Assembler puts a chat stream's chunks together into the answer that the same
+// Chat puts a chat stream's chunks together into the answer that the same
 // request would have had without streaming.
-type Assembler struct {
-	room      int
-	truncated bool
-	sum       Summary
-	head      head
-	choices   map[int64]*assembled
+type Chat struct {
+	room
+	sum     Summary
+	head    head
+	choices map[int64]*assembled
 }
 
 type head struct {
@@ -63,16 +52,23 @@ type call struct {
 	custom         bool
 }
 
-// NewAssembler keeps at most about limit bytes of the answer.
-func NewAssembler(limit int) *Assembler {
-	return &Assembler{room: max(limit-minAssembly, 0), choices: make(map[int64]*assembled)}
+// NewChat keeps at most about limit bytes of the answer.
+func NewChat(limit int) *Chat {
+	return &Chat{room: newRoom(limit), choices: make(map[int64]*assembled)}
 }
 
-// Event takes the next event of the stream. It reports whether the event brought the
-// client something to read: text, a refusal, reasoning, a tool call or audio.
-// What is no chunk is passed over.
-func (a *Assembler) Event(e Event) (token bool) {
-	if len(e.Data) == 0 || e.Done() {
+// Event implements [Stream]. What is no chunk is passed over.
+func (a *Chat) Event(e sse.Event) (token, last bool) {
+	if e.Done() {
+		return false, true
+	}
+	return a.chunk(e), false
+}
+
+// chunk reports whether the event brought text, a refusal, reasoning, a tool call or
+// audio.
+func (a *Chat) chunk(e sse.Event) (token bool) {
+	if len(e.Data) == 0 {
 		return false
 	}
 	if e.Name == "error" {
@@ -86,14 +82,14 @@ func (a *Assembler) Event(e Event) (token bool) {
 		a.sum.Failed = true
 	}
 	a.sum.describe(c)
-	if c.Created.n != 0 && a.head.created == 0 {
-		a.head.created = c.Created.n
+	if c.Created.N != 0 && a.head.created == 0 {
+		a.head.created = c.Created.N
 	}
 	if a.head.fingerprint == "" {
 		a.head.fingerprint = a.take(string(c.SystemFingerprint))
 	}
-	for i := range c.Choices.v {
-		if a.choice(&c.Choices.v[i], int64(i)) {
+	for i := range c.Choices.V {
+		if a.choice(&c.Choices.V[i], int64(i)) {
 			token = true
 		}
 	}
@@ -117,10 +113,10 @@ func (s *Summary) describe(c *chunk) {
 	}
 }
 
-func (a *Assembler) choice(c *choice, position int64) (token bool) {
+func (a *Chat) choice(c *choice, position int64) (token bool) {
 	index := position
-	if c.Index.set {
-		index = max(c.Index.n, 0)
+	if c.Index.Set {
+		index = max(c.Index.N, 0)
 	}
 	x := a.choices[index]
 	if x == nil {
@@ -134,11 +130,11 @@ func (a *Assembler) choice(c *choice, position int64) (token bool) {
 	if c.FinishReason != "" {
 		x.finish = clip(string(c.FinishReason))
 	}
-	if c.Logprobs.set {
-		x.probs = a.values(x.probs, c.Logprobs.v.Content.v)
-		x.refusalProbs = a.values(x.refusalProbs, c.Logprobs.v.Refusal.v)
+	if c.Logprobs.Set {
+		x.probs = a.values(x.probs, c.Logprobs.V.Content.V)
+		x.refusalProbs = a.values(x.refusalProbs, c.Logprobs.V.Refusal.V)
 	}
-	d := &c.Delta.v
+	d := &c.Delta.V
 	if x.role == "" {
 		x.role = clip(string(d.Role))
 	}
@@ -152,41 +148,41 @@ func (a *Assembler) choice(c *choice, position int64) (token bool) {
 		thought = d.Reasoning
 	}
 	a.append(&x.reasoning, thought)
-	for i := range d.ToolCalls.v {
-		a.toolCall(x, &d.ToolCalls.v[i], int64(i))
+	for i := range d.ToolCalls.V {
+		a.toolCall(x, &d.ToolCalls.V[i], int64(i))
 	}
-	if d.FunctionCall.set {
+	if d.FunctionCall.Set {
 		if x.function == nil {
 			x.function = new(call)
 		}
-		a.name(x.function, d.FunctionCall.v.Name)
-		a.append(&x.function.arguments, d.FunctionCall.v.Arguments)
+		a.name(x.function, d.FunctionCall.V.Name)
+		a.append(&x.function.arguments, d.FunctionCall.V.Arguments)
 	}
-	if d.Audio.set {
+	if d.Audio.Set {
 		if x.audioID == "" {
-			x.audioID = clip(string(d.Audio.v.ID))
+			x.audioID = clip(string(d.Audio.V.ID))
 		}
-		a.append(&x.audioTranscript, d.Audio.v.Transcript)
+		a.append(&x.audioTranscript, d.Audio.V.Transcript)
 	}
-	return d.Content != "" || d.Refusal != "" || thought != "" || len(d.ToolCalls.v) > 0 || d.FunctionCall.set ||
-		d.Audio.v.Data != "" || d.Audio.v.Transcript != ""
+	return d.Content != "" || d.Refusal != "" || thought != "" || len(d.ToolCalls.V) > 0 || d.FunctionCall.Set ||
+		d.Audio.V.Data != "" || d.Audio.V.Transcript != ""
 }
 
 // toolCall adds a fragment to the call it belongs to: by index, else by id, else by
 // its position in the list.
-func (a *Assembler) toolCall(x *assembled, t *toolCall, position int64) {
+func (a *Chat) toolCall(x *assembled, t *toolCall, position int64) {
 	index := position
-	if t.Index.set {
-		index = max(t.Index.n, 0)
+	if t.Index.Set {
+		index = max(t.Index.N, 0)
 	}
 	at := slices.IndexFunc(x.calls, func(c *call) bool {
-		if !t.Index.set && t.ID != "" {
+		if !t.Index.Set && t.ID != "" {
 			return c.id == string(t.ID)
 		}
 		return c.index == index
 	})
 	if at < 0 {
-		if !t.Index.set && t.ID != "" {
+		if !t.Index.Set && t.ID != "" {
 			index = int64(len(x.calls))
 		}
 		if index >= maxIndex || !a.charge(entryCost) {
@@ -203,17 +199,17 @@ func (a *Assembler) toolCall(x *assembled, t *toolCall, position int64) {
 	if c.kind == "" {
 		c.kind = clip(string(t.Type))
 	}
-	a.name(c, t.Function.v.Name)
-	a.append(&c.arguments, t.Function.v.Arguments)
-	if t.Custom.set {
+	a.name(c, t.Function.V.Name)
+	a.append(&c.arguments, t.Function.V.Arguments)
+	if t.Custom.Set {
 		c.custom = true
-		a.name(c, t.Custom.v.Name)
-		a.append(&c.arguments, t.Custom.v.Input)
+		a.name(c, t.Custom.V.Name)
+		a.append(&c.arguments, t.Custom.V.Input)
 	}
 }
 
 // name sets a call's name once: some providers repeat it in every fragment.
-func (a *Assembler) name(c *call, name str) {
+func (a *Chat) name(c *call, name lenient.Str) {
 	if c.name != "" || name == "" {
 		return
 	}
@@ -221,47 +217,14 @@ func (a *Assembler) name(c *call, name str) {
 	a.sum.tool(c.name)
 }
 
-func (s *Summary) tool(name string) {
-	if name != "" && len(s.ToolNames) < maxIndex && !slices.Contains(s.ToolNames, name) {
-		s.ToolNames = append(s.ToolNames, name)
-	}
-}
-
 // append adds text as far as there is room for it.
-func (a *Assembler) append(to *strings.Builder, s str) {
+func (a *Chat) append(to *strings.Builder, s lenient.Str) {
 	if s != "" {
 		to.WriteString(a.take(string(s)))
 	}
 }
 
-// take gives s, or the part of it that fits, and charges for it as quoted in JSON.
-func (a *Assembler) take(s string) string {
-	for i := range len(s) {
-		cost := 1
-		switch c := s[i]; {
-		case c < ' ':
-			cost = 6
-		case c == '"', c == '\\':
-			cost = 2
-		}
-		if !a.charge(cost) {
-			a.truncated = true
-			return strings.ToValidUTF8(s[:i], "")
-		}
-	}
-	return s
-}
-
-func (a *Assembler) charge(n int) bool {
-	if a.room < n {
-		a.room = 0 // nothing smaller may follow what was cut
-		return false
-	}
-	a.room -= n
-	return true
-}
-
-func (a *Assembler) values(to []byte, values []jsontext.Value) []byte {
+func (a *Chat) values(to []byte, values []jsontext.Value) []byte {
 	for _, v := range values {
 		if !a.charge(len(v) + 1) {
 			a.truncated = true
@@ -275,11 +238,8 @@ func (a *Assembler) values(to []byte, values []jsontext.Value) []byte {
 	return to
 }
 
-// clip bounds a name or an id.
-func clip(s string) string { return strings.Clone(s[:min(len(s), maxQuoted)]) }
-
-// Ended reports whether some choice has its finish reason.
-func (a *Assembler) Ended() bool {
+// Ended implements [Stream]: some choice has its finish reason.
+func (a *Chat) Ended() bool {
 	for _, x := range a.choices {
 		if x.finish != "" {
 			return true
@@ -288,8 +248,8 @@ func (a *Assembler) Ended() bool {
 	return false
 }
 
-// Summary is what the stream has said of itself so far.
-func (a *Assembler) Summary() Summary {
+// Summary implements [Stream].
+func (a *Chat) Summary() Summary {
 	s := a.sum
 	for _, index := range a.order() {
 		if f := a.choices[index].finish; f != "" {
@@ -299,7 +259,7 @@ func (a *Assembler) Summary() Summary {
 	return s
 }
 
-func (a *Assembler) order() []int64 {
+func (a *Chat) order() []int64 {
 	order := make([]int64, 0, len(a.choices))
 	for index := range a.choices {
 		order = append(order, index)
@@ -308,12 +268,11 @@ func (a *Assembler) order() []int64 {
 	return order
 }
 
-// JSON is the answer so far in the shape of a chat completion, and whether some of it
-// was left out for want of room.
-func (a *Assembler) JSON() (answer []byte, truncated bool) {
-	b := appendText([]byte(`{"id":`), clip(a.sum.ID))
+// JSON implements [Stream]: the answer is in the shape of a chat completion.
+func (a *Chat) JSON() (answer []byte, truncated bool) {
+	b := lenient.AppendText([]byte(`{"id":`), clip(a.sum.ID))
 	b = strconv.AppendInt(append(b, `,"object":"chat.completion","created":`...), a.head.created, 10)
-	b = appendText(append(b, `,"model":`...), clip(a.sum.Model))
+	b = lenient.AppendText(append(b, `,"model":`...), clip(a.sum.Model))
 	b = append(b, `,"choices":[`...)
 	for i, index := range a.order() {
 		if i > 0 {
@@ -336,17 +295,17 @@ func (x *assembled) appendJSON(b []byte, index int64) []byte {
 	if role == "" {
 		role = "assistant"
 	}
-	b = appendText(append(b, `,"message":{"role":`...), role)
+	b = lenient.AppendText(append(b, `,"message":{"role":`...), role)
 	b = append(b, `,"content":`...)
 	if x.hasContent {
-		b = appendText(b, x.content.String())
+		b = lenient.AppendText(b, x.content.String())
 	} else {
 		b = append(b, "null"...)
 	}
 	b = appendMember(b, "refusal", x.refusal.String())
 	b = appendMember(b, "reasoning_content", x.reasoning.String())
 	if x.audioID != "" || x.audioTranscript.Len() > 0 {
-		b = appendText(append(b, `,"audio":{"id":`...), x.audioID)
+		b = lenient.AppendText(append(b, `,"audio":{"id":`...), x.audioID)
 		b = append(appendMember(b, "transcript", x.audioTranscript.String()), '}')
 	}
 	if len(x.calls) > 0 {
@@ -361,15 +320,15 @@ func (x *assembled) appendJSON(b []byte, index int64) []byte {
 		b = append(b, ']')
 	}
 	if x.function != nil {
-		b = appendText(append(b, `,"function_call":{"name":`...), x.function.name)
-		b = append(appendText(append(b, `,"arguments":`...), x.function.arguments.String()), '}')
+		b = lenient.AppendText(append(b, `,"function_call":{"name":`...), x.function.name)
+		b = append(lenient.AppendText(append(b, `,"arguments":`...), x.function.arguments.String()), '}')
 	}
 	b = append(b, '}')
 	if len(x.probs)+len(x.refusalProbs) > 0 {
 		b = append(append(b, `,"logprobs":{"content":[`...), x.probs...)
 		b = append(append(append(b, `],"refusal":[`...), x.refusalProbs...), "]}"...)
 	}
-	b = appendNullable(append(b, `,"finish_reason":`...), x.finish)
+	b = lenient.AppendNullable(append(b, `,"finish_reason":`...), x.finish)
 	return append(b, '}')
 }
 
@@ -381,15 +340,15 @@ func (c *call) appendJSON(b []byte) []byte {
 	if kind == "" {
 		kind = "function"
 	}
-	b = appendText(append(b, `{"id":`...), c.id)
-	b = appendText(append(b, `,"type":`...), kind)
-	b = appendText(append(b, body...), c.name)
-	return append(appendText(append(b, text...), c.arguments.String()), "}}"...)
+	b = lenient.AppendText(append(b, `{"id":`...), c.id)
+	b = lenient.AppendText(append(b, `,"type":`...), kind)
+	b = lenient.AppendText(append(b, body...), c.name)
+	return append(lenient.AppendText(append(b, text...), c.arguments.String()), "}}"...)
 }
 
 func appendMember(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
-	return appendText(append(append(append(b, `,"`...), name...), `":`...), value)
+	return lenient.AppendText(append(append(append(b, `,"`...), name...), `":`...), value)
 }
