@@ -111,7 +111,7 @@ func (w *world) config(change func(*gateway.Config)) gateway.Config {
 		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
-		MaxBody: 32 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
+		MaxBody: 32 << 20, BodyMemory: 256 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
 	}
 	if w.spool == "" {
 		w.spool = w.tb.TempDir()
