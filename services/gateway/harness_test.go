@@ -58,6 +58,8 @@ type setup struct {
 	upstream string // of provider "up"
 	kind     catalog.Kind
 	change   func(*gateway.Config)
+	others   map[string]string // name and base URL of more providers
+	routes   []catalog.Route   // more of them
 	noStart  bool
 }
 
@@ -98,6 +100,10 @@ func start(tb testing.TB, s setup) *world {
 			catalog.Route{Model: "finish-*", Targets: []catalog.Target{{Provider: "up"}}, OnDisconnect: catalog.Finish},
 			catalog.Route{Model: "alias", Targets: []catalog.Target{{Provider: "up", Model: "gpt-real \"quoted\""}}})
 	}
+	for name, base := range s.others {
+		providers = append(providers, catalog.Provider{Name: name, Kind: catalog.Compatible, BaseURL: base})
+	}
+	routes = append(routes, s.routes...)
 	w.put(bus.KeyCatalog, catalog.Snapshot{Revision: w.next(), Providers: providers, Routes: routes})
 	if !s.noStart {
 		w.start(s.change)
