@@ -30,6 +30,8 @@ type Target struct {
 	Model    string            // the name the provider knows the model by
 	Upstream provider.Provider // nil when the provider could not be opened
 	Finish   bool              // the answer is read to its end even when the client has left
+	Weight   int               // its share among the route's targets, at least 1
+	Options  catalog.RouteOptions
 }
 
 // Targets are the places a model can be answered at, in order; nil when no route
@@ -48,7 +50,7 @@ func (c *Catalogue) Targets(model string) []Target {
 		u := c.providers[t.Provider]
 		targets = append(targets, Target{
 			Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider,
-			Finish: route.OnDisconnect == catalog.Finish,
+			Finish: route.OnDisconnect == catalog.Finish, Weight: max(t.Weight, 1), Options: route.RouteOptions,
 		})
 	}
 	return targets
