@@ -31,7 +31,7 @@ type Target struct {
 	Model    string            // the name the provider knows the model by
 	Key      string            // of provider, its address and the model: what is known of its health goes by it
 	Upstream provider.Provider // nil when the provider could not be opened
-	Weight   int               // 0 counts as 1
+	Weight   int               // its share among the route's targets, at least 1
 	Options  catalog.RouteOptions
 	Finish   bool // the answer is read to its end even when the client has left
 }
@@ -52,7 +52,7 @@ func (c *Catalogue) Targets(model string) []Target {
 		u := c.providers[t.Provider]
 		targets = append(targets, Target{
 			Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider,
-			Key: t.Provider + " " + u.address + " " + name, Weight: t.Weight, Options: route.RouteOptions,
+			Key: t.Provider + " " + u.address + " " + name, Weight: max(t.Weight, 1), Options: route.RouteOptions,
 			Finish: route.OnDisconnect == catalog.Finish,
 		})
 	}
