@@ -17,11 +17,11 @@ func TestTargetsCarryTheirRoute(t *testing.T) {
 			Model: "gpt-*", Targets: []catalog.Target{{Provider: "a", Weight: 3}, {Provider: "b", Model: "other"}},
 			OnDisconnect: catalog.Finish, RouteOptions: options,
 		}}),
-		providers: map[string]upstream{"a": {kind: catalog.OpenAI}, "b": {kind: catalog.Compatible}},
+		providers: map[string]upstream{"a": {kind: catalog.OpenAI, address: "https://a.example"}, "b": {kind: catalog.Compatible}},
 	}
 	want := []Target{
-		{Route: "gpt-*", Provider: "a", Kind: catalog.OpenAI, Model: "gpt-x", Finish: true, Weight: 3, Options: options},
-		{Route: "gpt-*", Provider: "b", Kind: catalog.Compatible, Model: "other", Finish: true, Weight: 1, Options: options},
+		{Route: "gpt-*", Provider: "a", Kind: catalog.OpenAI, Model: "gpt-x", Key: "a https://a.example gpt-x", Finish: true, Weight: 3, Options: options},
+		{Route: "gpt-*", Provider: "b", Kind: catalog.Compatible, Model: "other", Key: "b  other", Finish: true, Weight: 1, Options: options},
 	}
 	if diff := cmp.Diff(want, c.Targets("gpt-x")); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
