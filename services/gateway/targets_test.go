@@ -27,6 +27,14 @@ func twoTargets(o catalog.RouteOptions, first, second string) setup {
 	}
 }
 
+// oneTarget is a route "pair" to one provider, of a kind that is asked for usage.
+func oneTarget(o catalog.RouteOptions, base string) setup {
+	return setup{
+		upstream: base, kind: catalog.OpenAI,
+		routes: []catalog.Route{{Model: "pair", RouteOptions: o, Targets: []catalog.Target{{Provider: "up", Model: "one"}}}},
+	}
+}
+
 const pairChat = `{"model":"pair","messages":[]}`
 
 // What fails before its first byte is answered by the next target; the trace has every

@@ -172,9 +172,9 @@ func (x *exchange) callRequest() (r call.Request, hide bool) {
 }
 
 // fail ends the trace and then answers with the gateway's own error. To a client that
-// has left nothing is sent.
-func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, response []byte) {
-	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: fault.Status, class: class, response: response}
+// has left nothing is sent. The response is what of the provider's answer is recorded.
+func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, response []byte, truncated bool) {
+	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: fault.Status, class: class, response: response, truncated: truncated}
 	if class == failure.ClientGone {
 		e.outcome, e.status = event.Outcome_OUTCOME_CANCELED, statusClientGone
 		x.end(ctx, e)
