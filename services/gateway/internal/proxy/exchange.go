@@ -44,18 +44,6 @@ type exchange struct {
 	ended  bool
 }
 
-// request is what is read of a request's body, whatever its shape.
-type request interface {
-	// Facts are what the gateway acts on and records.
-	Facts() openai.Facts
-	// Rewrite gives the body to send: for a model, and asking for usage.
-	Rewrite(model string, askUsage bool) []byte
-	// CanAskUsage reports whether Rewrite can ask for usage where the client did not.
-	CanAskUsage() bool
-	// Record is the body as the trace has it.
-	Record() []byte
-}
-
 // prepare reads the request and finds where it goes. After a fault there is nothing
 // to record: no provider would have seen the request.
 func (x *exchange) prepare(named string) (fault *openai.Error) {
