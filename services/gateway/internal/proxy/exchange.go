@@ -15,6 +15,7 @@ import (
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
 	"loom.internal/services/gateway/internal/provider/call"
 )
@@ -146,21 +147,21 @@ func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, 
 	fault.Write(x.w)
 }
 
-// Classes of errors in a trace: stable words, never a provider's text.
+// Classes of errors in a trace.
 const (
-	classCanceled    = "client_gone"
-	classShutdown    = "gateway_shutdown"
-	classUnreachable = "upstream_unreachable"
-	classTimeout     = openai.CodeTimeout
-	classIdle        = "upstream_idle_timeout"
-	classCut         = "upstream_cut"
-	classAuth        = openai.CodeProviderAuth
-	classLimited     = "upstream_rate_limited"
-	classRejected    = "upstream_rejected"
-	classFailed      = openai.CodeUpstream
-	classTruncated   = "upstream_truncated"
-	classTooLarge    = "upstream_answer_too_large"
-	classInside      = "upstream_error_in_answer"
+	classCanceled    = failure.ClientGone
+	classShutdown    = failure.Shutdown
+	classUnreachable = failure.Unreachable
+	classTimeout     = failure.Timeout
+	classIdle        = failure.Idle
+	classCut         = failure.Cut
+	classAuth        = failure.Credentials
+	classLimited     = failure.RateLimited
+	classRejected    = failure.Rejected
+	classFailed      = failure.Upstream
+	classTruncated   = failure.Truncated
+	classTooLarge    = failure.TooLarge
+	classInside      = failure.InsideAnswer
 
 	statusClientGone = 499
 )
