@@ -59,6 +59,16 @@ func TestStreamsBecomeAnswers(t *testing.T) {
 			want:   `{ "id":"r", "status":"completed", "n":1.0, "output":[{"type":"function_call","name":"f"},{"type":"message"}],"usage":{"input_tokens":1}}`,
 			tokens: ".tL", ended: true, usage: `{"input_tokens":1}`, model: "m", id: "r", finish: []string{"completed"}, tools: []string{"f"},
 		},
+		"response whose end leaves out what was said": {
+			of: endpoint.Responses,
+			events: []string{
+				`{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"Hello"}`,
+				`{"type":"response.completed","response":{"id":"r","status":"completed","output":[],"usage":{"input_tokens":1}}}`,
+			},
+			want: `{"id":"r","object":"response","created_at":0,"status":"completed","model":"","output":[` +
+				`{"type":"message","role":"assistant","status":"in_progress","content":[{"type":"output_text","text":"Hello"}]}],"usage":{"input_tokens":1}}`,
+			tokens: "tL", ended: true, usage: `{"input_tokens":1}`, id: "r", finish: []string{"completed"},
+		},
 		"response with a picture": {
 			of: endpoint.Responses,
 			events: []string{
@@ -116,7 +126,7 @@ func TestStreamsBecomeAnswers(t *testing.T) {
 			of: endpoint.Responses, limit: 5000,
 			events: []string{
 				`{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"Hello"}`,
-				`{"type":"response.completed","response":{"id":"r","status":"completed","usage":{"input_tokens":1},"output":[],"pad":"` + strings.Repeat("x", 5000) + `"}}`,
+				`{"type":"response.completed","response":{"id":"r","status":"completed","usage":{"input_tokens":1},"output":[{"type":"message"}],"pad":"` + strings.Repeat("x", 5000) + `"}}`,
 			},
 			want: `{"id":"r","object":"response","created_at":0,"status":"completed","model":"","output":[` +
 				`{"type":"message","role":"assistant","status":"in_progress","content":[{"type":"output_text","text":"Hello"}]}],"usage":{"input_tokens":1}}`,

@@ -106,16 +106,25 @@ func (a *Chat) choice(c *choice, position int64, data []byte) (token bool) {
 	if f := string(c.FinishReason); f != "" && f != x.finish {
 		x.finish, a.ended = a.name(c.FinishReason), true
 	}
-	if c.Logprobs.Set {
-		for i, list := range c.Logprobs.V.lists() {
-			x.probs[i] = a.values(x.probs[i], data, list)
-		}
+	if c.Logprobs.kind == '{' {
+		a.logprobs(x, c.Logprobs.of(data))
 	}
 	if a.older {
 		a.add(&x.content, c.Text)
 		return c.Text != ""
 	}
 	return a.delta(x, &c.Delta.V)
+}
+
+// logprobs adds the entries of every list to those of earlier chunks.
+func (a *Chat) logprobs(x *assembled, data []byte) {
+	var p probs
+	if lenient.Unmarshal(data, &p) != nil {
+		return
+	}
+	for i, list := range p.lists() {
+		x.probs[i] = a.values(x.probs[i], data, list)
+	}
 }
 
 func (a *Chat) delta(x *assembled, d *delta) (token bool) {

@@ -2,12 +2,10 @@ package capture_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
 	"loom.internal/services/gateway/internal/capture"
-	"loom.internal/services/gateway/internal/openai"
 	"loom.internal/services/gateway/internal/sse"
 )
 
@@ -102,31 +100,5 @@ func TestTokenIsWhatTheClientCanRead(t *testing.T) {
 		if got, _ := capture.NewChat(9999).Event(sse.Event{Data: []byte(data)}); got != want {
 			t.Errorf("%s: got %v, want %v", data, got, want)
 		}
-	}
-}
-
-func BenchmarkStream(b *testing.B) {
-	var stream []byte
-	for i := range 200 {
-		stream = fmt.Appendf(stream, `data: {"id":"chatcmpl-abc","object":"chat.completion.chunk","created":1767225600,"model":"gpt-4o-2024-08-06","service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":" word%d"},"logprobs":null,"finish_reason":null}],"usage":null}`+"\n\n", i)
-	}
-	for _, hide := range []bool{false, true} {
-		b.Run(fmt.Sprintf("hide=%v", hide), func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(stream)))
-			for b.Loop() {
-				var p sse.Events
-				a := capture.NewChat(1 << 20)
-				_ = p.Feed(stream, func(e sse.Event) error {
-					a.Event(e)
-					if hide {
-						openai.HideUsage(e)
-					}
-					return nil
-				})
-				a.JSON()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/200, "ns/chunk")
-		})
 	}
 }

@@ -19,7 +19,7 @@ type choice struct {
 	Message      lenient.Object[delta] `json:"message"`
 	Text         lenient.Str           `json:"text"`
 	FinishReason lenient.Str           `json:"finish_reason"`
-	Logprobs     lenient.Object[probs] `json:"logprobs"`
+	Logprobs     span                  `json:"logprobs"` // see probs
 }
 
 type delta struct {

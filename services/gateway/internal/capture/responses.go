@@ -95,13 +95,18 @@ func (a *Responses) describe(raw []byte) (output bool) {
 	return len(r.Output.V) > 0
 }
 
-// final takes the event that ends the stream.
+// final takes the event that ends the stream. Some providers leave the output out of
+// it: then it is only what it says of the answer that counts.
 func (a *Responses) final(v *responseEvent, data []byte) (token bool) {
 	if v.Response.kind != '{' {
 		return false
 	}
 	raw := v.Response.of(data)
-	token = a.describe(raw) && len(a.items) == 0
+	output := a.describe(raw)
+	if !output && len(a.items) > 0 {
+		return false
+	}
+	token = output && len(a.items) == 0
 	answer := withoutBlobs(raw, responseBlobs)
 	if len(answer) > a.limit {
 		a.truncated = true
