@@ -16,6 +16,12 @@ type Form struct {
 // FormOf is the form of an endpoint.
 func FormOf(e endpoint.Endpoint) Form {
 	switch e.Name {
+	case endpoint.Messages.Name, endpoint.CountTokens.Name:
+		return Form{
+			Stream: func(limit int) Stream { return NewMessages(limit) },
+			Whole:  SummarizeMessages,
+			Last:   []string{"event: message_stop", "event:message_stop"},
+		}
 	default:
 		return Form{
 			Stream: func(limit int) Stream { return NewChat(limit) },
