@@ -69,9 +69,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(u.body), ContentLength: -1, Request: r}, nil
 }
 
-func client(u *upstream) *anthropic.Client {
+func client(u *upstream) *anthropic.Client { return clientOf(u) }
+
+func clientOf(transport http.RoundTripper) *anthropic.Client {
 	return anthropic.New(anthropic.Options{
-		Base: &url.URL{Scheme: "https", Host: "api.anthropic.com"}, Secret: "sk-ant", Transport: u,
+		Base: &url.URL{Scheme: "https", Host: "api.anthropic.com"}, Secret: "sk-ant", Transport: transport,
 	})
 }
 
