@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -56,9 +57,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		u.sent, _ = io.ReadAll(r.Body)
 	}
 	h := http.Header{"Date": {"Thu, 01 Jan 2026 00:00:00 GMT"}}
-	for name, values := range u.header {
-		h[name] = values
-	}
+	maps.Copy(h, u.header)
 	if u.body == nil {
 		u.body = strings.NewReader("{}")
 	}

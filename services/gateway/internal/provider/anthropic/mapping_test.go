@@ -76,15 +76,17 @@ func TestRequestMapping(t *testing.T) {
 			with(`"logprobs":true,"top_logprobs":2,"logit_bias":{"1":2},"seed":7,"presence_penalty":1,"frequency_penalty":1,"store":true,"prediction":{},"modalities":["text"],"metadata":{"a":"b"}`), messages(hi),
 		},
 	} {
-		u := &upstream{}
-		if _, fault := chat(t, u, `{"model":"m","max_tokens":9,`+row.in+`}`); fault != nil {
-			t.Errorf("%s: %v", row.name, fault)
-			continue
-		}
-		want := `{"model":"m","max_tokens":9,` + row.want + `}`
-		if diff := cmp.Diff(want, string(u.sent)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", row.name, diff)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			u := &upstream{}
+			if _, fault := chat(t, u, `{"model":"m","max_tokens":9,`+row.in+`}`); fault != nil {
+				t.Fatal(fault)
+			}
+			want := `{"model":"m","max_tokens":9,` + row.want + `}`
+			if diff := cmp.Diff(want, string(u.sent)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -109,21 +111,23 @@ func TestMaxTokensAndThinking(t *testing.T) {
 		{"models that take an effort", "claude-opus-4-6", `"reasoning_effort":"xhigh"`, `"thinking":{"type":"adaptive"},"output_config":{"effort":"high"}`, "budget"},
 		{"an effort and a format", "claude-x-5", `"reasoning_effort":"minimal","response_format":{"type":"json_schema","json_schema":{"schema":{}}}`, `"output_config":{"effort":"low","format":`, ""},
 	} {
-		u := &upstream{}
-		body := `{"model":"` + row.model + `"`
-		if !strings.Contains(row.in, "messages") {
-			body += `,"messages":[{"role":"user","content":"hi"}]`
-		}
-		if row.in != "" {
-			body += "," + row.in
-		}
-		if _, fault := chat(t, u, body+"}"); fault != nil {
-			t.Errorf("%s: %v", row.name, fault)
-			continue
-		}
-		if got := string(u.sent); !strings.Contains(got, row.want) || (row.not != "" && strings.Contains(got, row.not)) {
-			t.Errorf("%s: got %s, want %s and not %q", row.name, got, row.want, row.not)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			u := &upstream{}
+			body := `{"model":"` + row.model + `"`
+			if !strings.Contains(row.in, "messages") {
+				body += `,"messages":[{"role":"user","content":"hi"}]`
+			}
+			if row.in != "" {
+				body += "," + row.in
+			}
+			if _, fault := chat(t, u, body+"}"); fault != nil {
+				t.Fatal(fault)
+			}
+			if got := string(u.sent); !strings.Contains(got, row.want) || (row.not != "" && strings.Contains(got, row.not)) {
+				t.Errorf("got %s, want %s and not %q", got, row.want, row.not)
+			}
+		})
 	}
 }
 
@@ -168,9 +172,12 @@ func TestRequestsAtFault(t *testing.T) {
 		{"reasoning_effort", hi + `,"reasoning_effort":"huge"`, "reasoning_effort"},
 		{"user", hi + `,"user":7`, "user"},
 	} {
-		_, fault := chat(t, &upstream{}, `{"model":"m",`+row.in+`}`)
-		if fault == nil || fault.Status != 400 || fault.Param != row.param || fault.Message == "" {
-			t.Errorf("%s: got %+v, want 400 for %s", row.name, fault, row.param)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			_, fault := chat(t, &upstream{}, `{"model":"m",`+row.in+`}`)
+			if fault == nil || fault.Status != 400 || fault.Param != row.param || fault.Message == "" {
+				t.Errorf("got %+v, want 400 for %s", fault, row.param)
+			}
+		})
 	}
 }

@@ -52,6 +52,25 @@ func TestBaseURLs(t *testing.T) {
 	}
 }
 
+func TestMaxTokensOfTheProvider(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		plain: `"max_tokens":77,`,
+		`{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}`: `"max_tokens":5,`,
+	} {
+		u := &upstream{}
+		c := anthropic.New(anthropic.Options{Base: &url.URL{Scheme: "https", Host: "h"}, MaxTokens: 77, Transport: u})
+		resp, err := c.Send(t.Context(), call.Request{Endpoint: endpoint.Chat, Header: http.Header{}, Body: []byte(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if !strings.Contains(string(u.sent), want) || u.request.Header.Get("X-Api-Key") != "" {
+			t.Errorf("got %s, want %s and no credential", u.sent, want)
+		}
+	}
+}
+
 func TestNativePassesThroughUntouched(t *testing.T) {
 	t.Parallel()
 	const sent, answered = ` {"model":"m", "x":1.0}`, `{"type":"error", "error":{"type":"overloaded_error"}}`

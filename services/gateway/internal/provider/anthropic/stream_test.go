@@ -22,7 +22,7 @@ import (
 )
 
 func answerFile(t interface{ Fatal(args ...any) }, name string) []byte {
-	b, err := os.ReadFile("testdata/answers/" + name) //nolint:gosec // named in the tests
+	b, err := os.ReadFile("testdata/answers/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
