@@ -31,19 +31,17 @@ func answer(resp *call.Response, asksUsage bool) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		created = date
 	}
-	encoded := h.Get("Content-Encoding") != ""
 	status := resp.StatusCode
 	switch {
 	case status >= 300 && status < http.StatusBadRequest:
 		return // its body is not for the client
-	case encoded:
+	case h.Get("Content-Encoding") != "":
 		h.Del("Content-Encoding")
-		resp.Body = &document{source: resp.Body, read: func(io.Reader) ([]byte, error) { return nil, errEncoded }}
+		resp.Body = &document{source: resp.Body, limit: maxFault, translate: func([]byte) ([]byte, error) { return nil, errEncoded }}
 	case status >= http.StatusBadRequest:
 		resp.StatusCode = statusOf(status)
 		resp.Status = strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
-		resp.Body = &document{source: resp.Body, read: func(r io.Reader) ([]byte, error) { return readFault(r, status) }}
-		resp.Usage = func() []byte { return nil }
+		resp.Body = &document{source: resp.Body, limit: maxFault, translate: func(b []byte) ([]byte, error) { return translateFault(b, status), nil }}
 	case isEventStream(h):
 		s := &stream{source: resp.Body, created: created.Unix(), asksUsage: asksUsage}
 		resp.Body, resp.Usage = s, func() []byte { return s.usage }
@@ -51,43 +49,56 @@ func answer(resp *call.Response, asksUsage bool) {
 		resp.ContentLength = -1
 		return
 	default:
-		d := &document{source: resp.Body}
 		var usage []byte
-		d.read = func(r io.Reader) (b []byte, err error) {
-			b, usage, err = readMessage(r, created.Unix())
-			return b, err
-		}
-		resp.Body, resp.Usage = d, func() []byte { return usage }
+		resp.Usage = func() []byte { return usage }
+		resp.Body = &document{source: resp.Body, limit: maxAnswer, translate: func(b []byte) (answer []byte, err error) {
+			answer, usage, err = translateMessage(b, created.Unix())
+			return answer, err
+		}}
 	}
 	h.Set("Content-Type", "application/json")
 	h.Del("Content-Length")
 	resp.ContentLength = -1
 }
 
-// document is a body that is translated in one piece, once it is read.
+// document is a body that is translated in one piece, once all of it is there. Until
+// then reads bring nothing, so that each waits for the provider no longer than one of
+// the provider's own would.
 type document struct {
-	source io.ReadCloser
-	read   func(io.Reader) ([]byte, error)
-	done   bool
-	rest   []byte
-	err    error
+	source    io.ReadCloser
+	limit     int
+	translate func([]byte) ([]byte, error)
+	body      []byte // so far, and then what is left of the translation
+	err       error  // of the source, or of the translation
 }
 
 // Read implements [io.Reader].
 func (d *document) Read(p []byte) (int, error) {
-	if !d.done {
-		d.rest, d.err = d.read(d.source)
-		d.done = true
+	if d.err == nil {
+		return 0, d.more(p)
 	}
-	if len(d.rest) == 0 {
-		if d.err != nil {
-			return 0, d.err
-		}
-		return 0, io.EOF
+	n := copy(p, d.body)
+	if d.body = d.body[n:]; n == 0 && len(p) > 0 {
+		return 0, d.err
 	}
-	n := copy(p, d.rest)
-	d.rest = d.rest[n:]
 	return n, nil
+}
+
+// more reads on; p holds what comes, until it is taken over.
+func (d *document) more(p []byte) error {
+	n, err := d.source.Read(p)
+	switch d.body = append(d.body, p[:n]...); {
+	case len(d.body) > d.limit:
+		d.body, d.err = nil, errTooLarge
+	case err == io.EOF:
+		if d.body, d.err = d.translate(d.body); d.err == nil {
+			d.err = io.EOF
+			return nil
+		}
+	case err != nil:
+		d.body, d.err = nil, err
+	}
+	return d.err
 }
 
 // Close implements [io.Closer].
@@ -96,13 +107,4 @@ func (d *document) Close() error { return d.source.Close() }
 func isEventStream(h http.Header) bool {
 	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	return err == nil && mediaType == "text/event-stream"
-}
-
-// readLimited reads all of r, and refuses what is too large.
-func readLimited(r io.Reader, limit int) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-	if err == nil && len(b) > limit {
-		return nil, errTooLarge
-	}
-	return b, err
 }

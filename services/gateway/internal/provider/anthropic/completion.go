@@ -1,7 +1,6 @@
 package anthropic
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,12 +9,8 @@ import (
 	"loom.internal/services/gateway/internal/lenient"
 )
 
-// readMessage translates a whole message.
-func readMessage(r io.Reader, created int64) (body, usage []byte, err error) {
-	source, err := readLimited(r, maxAnswer)
-	if err != nil {
-		return nil, nil, err
-	}
+// translateMessage makes a chat completion of a whole message.
+func translateMessage(source []byte, created int64) (body, usage []byte, err error) {
 	m, err := wire.ReadMessage(source)
 	switch {
 	case err != nil:

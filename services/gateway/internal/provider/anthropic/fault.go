@@ -1,7 +1,6 @@
 package anthropic
 
 import (
-	"io"
 	"net/http"
 	"strings"
 
@@ -22,21 +21,17 @@ func statusOf(status int) int {
 	}
 }
 
-// readFault translates an error's body. What is no JSON stays as it is, for the proxy to
-// make something of.
-func readFault(r io.Reader, status int) ([]byte, error) {
-	body, err := readLimited(r, maxFault)
-	if err != nil {
-		return nil, err
-	}
+// translateFault translates an error's body. What is no JSON stays as it is, for the
+// proxy to make something of.
+func translateFault(body []byte, status int) []byte {
 	m, err := wire.ReadMessage(body)
 	switch {
 	case err != nil:
-		return body, nil //nolint:nilerr // the proxy tells the client
+		return body
 	case !m.Error.Set:
-		return openai.UpstreamNotJSON(statusOf(status), body).Body(), nil
+		return openai.UpstreamNotJSON(statusOf(status), body).Body()
 	}
-	return chatFault(status, &m.Error.V).Body(), nil
+	return chatFault(status, &m.Error.V).Body()
 }
 
 // chatFault translates an error of Anthropic's.

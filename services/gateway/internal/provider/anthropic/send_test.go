@@ -192,6 +192,7 @@ func TestAnswersThatAreNotWhatTheyShouldBe(t *testing.T) {
 		{"an encoding nobody asked for", &upstream{header: http.Header{"Content-Encoding": {"br"}}}, ""},
 		{"an answer without end", &upstream{body: zeros{}}, ""},
 		{"a fault without end", &upstream{status: 500, body: zeros{}}, ""},
+		{"an answer that breaks off", &upstream{body: &pieces{rest: [][]byte{[]byte(`{"id":"msg_1"}`)}, err: io.ErrClosedPipe}}, ""},
 		{"a redirect", &upstream{status: 302, body: strings.NewReader("moved")}, "moved"},
 	} {
 		_, got, err := translated(t, row.u, plain)
