@@ -47,6 +47,10 @@ func FormOf(e endpoint.Endpoint) Form {
 	case endpoint.ImageGenerations.Name, endpoint.ImageEdits.Name:
 		f.Stream = func(limit int) Stream { return NewImages(limit) }
 		f.Keep = keeper(imageBlobs...)
+	case endpoint.Messages.Name, endpoint.CountTokens.Name:
+		f.Stream = func(limit int) Stream { return NewMessages(limit) }
+		f.Whole = SummarizeMessages
+		f.Last = []string{"event: message_stop", "event:message_stop"}
 	}
 	return f
 }

@@ -127,7 +127,7 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 	}
 	faultpoint.Hit("gateway.begun")
 	x.trace = trace
-	x.sealed = x.sealAside(x.req.Record())
+	x.sealed = x.sealAside(x.req.Record)
 	return nil
 }
 
