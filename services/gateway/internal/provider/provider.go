@@ -11,6 +11,7 @@ import (
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/provider/azure"
 	"loom.internal/services/gateway/internal/provider/call"
 	"loom.internal/services/gateway/internal/provider/demo"
 	"loom.internal/services/gateway/internal/provider/openai"
@@ -53,12 +54,20 @@ func (o Opener) Open(p catalog.Provider) (Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	asks := p.Kind == catalog.OpenAI || p.Kind == catalog.Azure && azure.KnowsUsage(p.APIVersion)
+	if p.InjectUsage == catalog.InjectOn || p.InjectUsage == catalog.InjectOff {
+		asks = p.InjectUsage == catalog.InjectOn
+	}
 	switch p.Kind {
-	case catalog.OpenAI, catalog.Compatible:
-		asks := p.Kind == catalog.OpenAI
-		if p.InjectUsage == catalog.InjectOn || p.InjectUsage == catalog.InjectOff {
-			asks = p.InjectUsage == catalog.InjectOn
+	case catalog.Azure:
+		client, err := azure.New(azure.Options{
+			Base: base, APIVersion: p.APIVersion, Secret: secret, Entra: p.Entra, AsksUsage: asks, Transport: o.Egress,
+		})
+		if err != nil {
+			return nil, err // not a *Client that is nil
 		}
+		return client, nil
+	case catalog.OpenAI, catalog.Compatible:
 		return openai.New(openai.Options{
 			Base: base, Secret: secret, AsksUsage: asks, Transport: o.Egress,
 			Organization: p.Organization, Project: p.Project, Endpoints: endpoint.OpenAIs(),
