@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/openai"
@@ -214,4 +215,33 @@ func TestVersionsThatKnowUsage(t *testing.T) {
 			t.Errorf("%q: got %v, want %v", version, got, want)
 		}
 	}
+}
+
+// Whatever a client calls a model, it is one segment of the path.
+func TestAnyModelIsOneSegment(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		model := rapid.OneOf(rapid.String(), rapid.StringMatching(`[./%?#;a\\]{1,8}`)).Draw(rt, "model")
+		if model == "" || model == "." || model == ".." {
+			return
+		}
+		s := new(inside)
+		c, err := azure.New(azure.Options{Base: parse(t, "https://x.openai.azure.com"), APIVersion: dated, Secret: apiKey, Transport: s})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		r := chat("")
+		r.Model = model
+		resp, err := c.Send(t.Context(), r)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		before, rest, _ := strings.Cut(resp.Request.URL.RequestURI(), "/openai/deployments/")
+		segment, rest, _ := strings.Cut(rest, "/")
+		got, err := url.PathUnescape(segment)
+		if err != nil || got != model || before != "" || rest != "chat/completions?api-version="+dated {
+			rt.Errorf("%q: got %s", model, resp.Request.URL.RequestURI())
+		}
+	})
 }
