@@ -34,6 +34,14 @@ func pointsRun() chaos.Options {
 	}
 }
 
+// outageRun leaves a minute on either side of an outage.
+func outageRun() chaos.Options {
+	return chaos.Options{
+		Rate: 40, Duration: 3 * time.Minute, Settle: 2 * time.Minute, Resend: 2 * time.Minute, Spool: 1 << 30, Bulky: 100,
+		Faults: fault.Options{Length: time.Minute},
+	}
+}
+
 // fill takes from the preset what no flag gave.
 func fill(o *chaos.Options, preset chaos.Options) {
 	if o.Duration == 0 && o.Requests == 0 {

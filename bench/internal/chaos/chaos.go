@@ -81,6 +81,7 @@ type run struct {
 	rig    *rig.Rig
 	points *point.Points
 	began  time.Time
+	after  *drained // how the outage went, if there was one alone
 }
 
 func masterKey() string {

@@ -35,7 +35,13 @@ func (r *run) disturb(ctx context.Context, canary string) ([]ledger.Line, error)
 		return nil, err
 	}
 	faults := make(chan error, 1)
-	go func() { faults <- fault.Run(ctx, r.rig, fault.Plan(r.Faults), r.Out) }()
+	go func() {
+		aways, err := fault.Run(ctx, r.rig, fault.Plan(r.Faults), r.Out)
+		if r.Faults.Alone != "" && len(aways) == 1 && err == nil {
+			r.after = r.drain(ctx, aways[0], book)
+		}
+		faults <- err
+	}()
 
 	var lacking atomic.Bool
 	lacking.Store(r.Points > 0)

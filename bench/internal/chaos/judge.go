@@ -41,6 +41,7 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	sound := r.deaths()
 	sound = r.atPoints() && sound
 	verdict.Print(r.Out)
+	sound = r.outage(lines) && sound
 	r.say("canary hits     %d in %d MB (control: %d files with a tenant's id)", len(hits), read>>20, len(control))
 	for _, h := range hits {
 		r.say("  %s in %s", h.Needle, h.Path)

@@ -52,6 +52,10 @@ type Options struct {
 	Length   time.Duration // of an outage
 	Wipes    int
 	Restarts int // of all services, rolling
+
+	// Alone is a kind of processes. If it is set nothing happens but one outage of it, in
+	// the middle of the load.
+	Alone string
 }
 
 const maxDown = 2 * time.Second
@@ -59,6 +63,9 @@ const maxDown = 2 * time.Second
 // Plan is the same for the same options. Kills are spread evenly over kinds, and over
 // the time with the others; no two of the others begin at once.
 func Plan(o Options) []Event {
+	if o.Alone != "" {
+		return []Event{{At: (o.Over - o.Length) / 2, What: Outage, Kind: o.Alone, Down: o.Length}}
+	}
 	r := rand.New(rand.NewPCG(o.Seed, 0x6661756c74)) //nolint:gosec // must be repeatable, need not be secret
 	var events []Event
 	kinds := rig.Kinds()

@@ -117,7 +117,7 @@ func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who C
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	line.Status, line.TraceID = resp.StatusCode, resp.Header.Get("X-Loom-Trace-Id")
+	line.Status, line.First, line.TraceID = resp.StatusCode, time.Since(line.At), resp.Header.Get("X-Loom-Trace-Id")
 	read := readPlain
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "text/event-stream" {
 		read = readStream
