@@ -180,7 +180,7 @@ func (w *world) quiet() {
 		g := w.gateway
 		w.mu.Unlock()
 		if g != nil {
-			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 {
+			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool) {
 				w.note("quiet")
 				return
 			}
