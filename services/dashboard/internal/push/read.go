@@ -126,7 +126,11 @@ func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) er
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
-	if s.Routes, err = pgx.CollectRows(rows, pgx.RowToStructByPos[catalog.Route]); err != nil {
+	s.Routes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r catalog.Route, err error) {
+		err = row.Scan(&r.Model, &r.Targets, &r.OnDisconnect)
+		return r, err
+	})
+	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
 	c.catalog = s
