@@ -72,6 +72,8 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	f.IntVar(&o.Faults.Kills, "kills", -1, "how many, evenly over the kinds of processes")
 	f.IntVar(&o.Faults.Outages, "outages", -1, "how many, of broker and database in turn")
 	f.IntVar(&o.Faults.Wipes, "wipes", -1, "how often the broker loses its disk")
+	f.IntVar(&o.Faults.Links, "links", -1, "how often the way of services to broker or database is cut, slow, stalled or throttled")
+	f.IntVar(&o.Faults.Echoes, "echoes", -1, "how often events are sent to the stream again")
 	f.DurationVar(&o.Settle, "settle", 0, "how long the system may take to become quiet")
 	f.IntVar(&o.Every, "open", 1, "decrypt one body in so many and compare it")
 	f.StringVar(&o.Dir, "dir", "", "directory of the run, which must not exist; a temporary one without it")

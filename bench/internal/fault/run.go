@@ -11,12 +11,19 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"loom.internal/bench/internal/link"
 	"loom.internal/bench/internal/proc"
 	"loom.internal/bench/internal/rig"
 )
 
-// runLimit bounds how long a fault waits for its process to be there to be killed.
-const runLimit = 60 * time.Second
+const (
+	// runLimit bounds how long a fault waits for its process to be there to be killed.
+	runLimit = 60 * time.Second
+
+	slowBy  = 500 * time.Millisecond
+	trickle = 4 << 10 // bytes a second
+	echoed  = 200     // events
+)
 
 // Away is when the only process of a kind was away in an outage: from its SIGTERM to its
 // new start.
@@ -70,6 +77,20 @@ func (e Event) do(ctx context.Context, r *rig.Rig, gone *Away) error {
 		return nil
 	case Wipe:
 		return e.wipe(ctx, r)
+	case Cut:
+		r.Link(e.Kind).Cut()
+		return nil
+	case Slow:
+		r.Link(e.Kind).During(ctx, link.State{Delay: slowBy / 2}, e.Down) // each way
+		return nil
+	case Stall:
+		r.Link(e.Kind).During(ctx, link.State{Stalled: true}, e.Down)
+		return nil
+	case Throttle:
+		r.Link(e.Kind).During(ctx, link.State{Rate: trickle}, e.Down)
+		return nil
+	case Echo:
+		return r.Echo(ctx, echoed)
 	default:
 		return fmt.Errorf("fault %q is not known", e.What)
 	}
