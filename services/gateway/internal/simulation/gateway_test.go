@@ -37,6 +37,7 @@ func (w *world) serve() {
 		loss := w.power && rng.IntN(3) > 0
 		w.note("the gateway's disk is back, power loss %v", loss)
 		w.disk.Restart(loss)
+		w.restore(rng)
 		w.rest(rng, 8*time.Second)
 	}
 }

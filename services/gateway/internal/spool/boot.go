@@ -51,7 +51,7 @@ func (s *Spool) boot() error {
 	}
 	// Not only one more: a directory that was restored from a copy must not count a second
 	// time what it has counted since the copy was made.
-	s.st.epoch = max(s.st.epoch+1, uint64(s.opt.now().UnixMilli())) //nolint:gosec // after 1970
+	s.st.epoch = max(s.st.epoch+1, uint64(s.opt.now().UnixMilli()))
 	if err := s.st.save(s.disk); err != nil {
 		return err
 	}

@@ -125,6 +125,9 @@ func TestConfirmGoesBack(t *testing.T) {
 	if got, want := s.Last(), (Position{s.Epoch(), 5}); got != want {
 		t.Errorf("last is %v, want %v", got, want)
 	}
+	if got := s.Given(); got != 5 {
+		t.Errorf("%d numbers are given, want 5", got)
+	}
 	if s.Gone(s.Epoch()) != 0 || s.Gone(s.Epoch()+1) == 0 {
 		t.Error("what is gone and what is here are not told apart")
 	}

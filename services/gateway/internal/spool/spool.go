@@ -282,7 +282,14 @@ func (s *Spool) Gone(epoch uint64) uint64 {
 	return math.MaxInt64
 }
 
-// Last is the place of the latest event, and the zero Position without one.
+// Given is how many numbers this epoch has given.
+func (s *Spool) Given() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.segments[len(s.segments)-1].last
+}
+
+// Last is the place of the latest event that is here, and the zero Position without one.
 func (s *Spool) Last() (last Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
