@@ -41,8 +41,9 @@ func (a account) upTo() int64 { return max(a.told.mark, a.gone, a.high) }
 // the stream where that has it. The rest gateways send again when the watermark goes
 // back; what they say they do not have any more is given up, as a gap.
 //
-// The stream is read when something is missing that was not when it was last read, or is
-// about to be given up. What else is missing waits for a gateway.
+// The stream is read when something is missing that was not when it was last read, or that
+// has been there since, as the watermark tells, or is about to be given up. What else is
+// missing waits for a gateway.
 func (b *Board) audit(ctx context.Context, p *Projection) error {
 	kv, err := b.js.KeyValue(ctx, BucketWatermark)
 	if err != nil {
@@ -63,7 +64,7 @@ func (b *Board) audit(ctx context.Context, p *Projection) error {
 	}
 	wanted := make(event.Gaps)
 	for life, gaps := range before {
-		if a := accounts[life]; gaps[0].From <= a.gone || sign(gaps) != a.lacks {
+		if a := accounts[life]; gaps[0].From <= max(a.gone, a.told.mark) || sign(gaps) != a.lacks {
 			wanted[life] = gaps
 		}
 	}

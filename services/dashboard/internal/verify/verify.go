@@ -70,6 +70,8 @@ type Report struct {
 	Days      []Day      `json:"days"`      // the latest first
 	Dead      int64      `json:"dead"`      // events set aside
 	Findings  []Finding  `json:"findings"`  // what is wrong; none unless the state is missing
+
+	gone int64 // numbers that are given up: nobody has their events
 }
 
 // Finding is something that is missing or differs, and what to do about it.
@@ -118,6 +120,9 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM dead_events`).Scan(&r.Dead); err != nil {
 			return fmt.Errorf("count dead events: %w", err)
 		}
+		if err := r.givenUp(ctx, tx); err != nil {
+			return err
+		}
 		return r.producers(ctx, tx, days)
 	})
 	if err != nil {
@@ -162,6 +167,7 @@ func (r *Report) find(check, advice, format string, args ...any) {
 
 // conclude says what is wrong, in words.
 func (r *Report) conclude() {
+	r.mourn()
 	var numbers, gateways int64
 	for _, p := range r.Producers {
 		r.State = worse(r.State, p.State)
