@@ -43,6 +43,24 @@ func WatermarkKey(consumer string, life event.Life) string {
 	return life.ProducerID + "." + strconv.FormatInt(life.Epoch, 10) + "." + consumer
 }
 
+// GoneKey is the key of BucketWatermark under which a gateway puts, in decimal, the number
+// up to which it has no event of a life any more. It does so when consumers lack some of
+// those, so that they look for them on the stream and then wait no longer.
+func GoneKey(life event.Life) string {
+	return life.ProducerID + "." + strconv.FormatInt(life.Epoch, 10) + "." + tokenGone
+}
+
+// lacksKey is the key of BucketWatermark under which a consumer notes for itself, when it
+// lowers a watermark, what that was and what was missing.
+func lacksKey(consumer string, life event.Life) string {
+	return WatermarkKey(consumer, life) + tokenLacks
+}
+
+const (
+	tokenGone  = "gone"
+	tokenLacks = "-lacks" // after the consumer
+)
+
 // Consumers lists the durables that every event must reach before its gateway may let go
 // of it.
 func Consumers() []string { return []string{ConsumerRecorder, ConsumerAnalytics} }

@@ -14,6 +14,8 @@ import (
 const (
 	BatchSize   = 200
 	BatchWindow = 50 * time.Millisecond
+	batchBytes  = 16 << 20 // a batch is full when it has so much
+	pullBytes   = 16 << 20 // asked of the broker at a time; more than any event has
 	heartbeat   = ackWait / 3
 )
 
@@ -25,7 +27,7 @@ const (
 type Handler func(ctx context.Context, batch []jetstream.Msg) error
 
 // Consume feeds a durable consumer's messages to handle, in batches of at most
-// BatchSize, waiting at most BatchWindow after the first message of each. It returns
+// BatchSize and about 16 MiB, waiting at most BatchWindow after the first message of each. It returns
 // when ctx ends, after the batch in hand. While handle fails, the batch is kept,
 // its delivery is kept alive, and handle is tried again with growing pauses: an
 // outage of the store delays events and loses none. Several processes may consume
@@ -42,7 +44,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, durable string, log *s
 			if from, cons, err = open(ctx, js, durable); err != nil {
 				return err
 			}
-			msgs, err = cons.Messages(jetstream.PullMaxMessages(2*BatchSize), jetstream.PullExpiry(10*time.Second))
+			msgs, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(2*BatchSize, pullBytes), jetstream.PullExpiry(10*time.Second))
 			return err
 		})
 		if err == nil {
@@ -95,7 +97,7 @@ func gather(ctx context.Context, msgs jetstream.MessagesContext, log *slog.Logge
 	batch := append(make([]jetstream.Msg, 0, BatchSize), first)
 	window, cancel := context.WithTimeout(ctx, BatchWindow)
 	defer cancel()
-	for len(batch) < BatchSize {
+	for size := len(first.Data()); len(batch) < BatchSize && size < batchBytes; size += len(batch[len(batch)-1].Data()) {
 		msg, err := next(window, msgs, log)
 		switch {
 		case err == nil:

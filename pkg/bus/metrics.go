@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // lagEvery is how often the lag gauge is brought up to date.
@@ -17,9 +18,12 @@ const lagEvery = 5 * time.Second
 // consumer, so that several projections may share a registry.
 type ProjectionMetrics struct {
 	recorded, duplicates, dead prometheus.Counter
+	recalled, gaveUp           prometheus.Counter
 	stored, failed             prometheus.Observer
 	size                       prometheus.Histogram
 	lag                        prometheus.Gauge
+
+	told rate.Sometimes // of events set aside, which dead counts
 }
 
 // NewProjectionMetrics registers the metrics of the projection on durable.
@@ -43,8 +47,16 @@ func NewProjectionMetrics(reg prometheus.Registerer, durable string) (*Projectio
 		Name: "loom_projection_lag_events",
 		Help: "Events in the stream that are not settled: pending plus delivered and not acked.",
 	})
+	recalled := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "loom_projection_recalled_events_total",
+		Help: "Events that the database had and lost, as after a failover, taken from the stream again.",
+	})
+	gaveUp := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "loom_projection_given_up_events_total",
+		Help: "Events that the database lost and nobody has any more.",
+	})
 	var errs []error
-	for _, c := range []prometheus.Collector{events, seconds, size, lag} {
+	for _, c := range []prometheus.Collector{events, seconds, size, lag, recalled, gaveUp} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -58,6 +70,9 @@ func NewProjectionMetrics(reg prometheus.Registerer, durable string) (*Projectio
 		failed:     seconds.WithLabelValues("failed"),
 		size:       size,
 		lag:        lag,
+		recalled:   recalled,
+		gaveUp:     gaveUp,
+		told:       rate.Sometimes{Interval: 10 * time.Second},
 	}, nil
 }
 

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	partBytes  = 32 << 20 // of fetched bodies held at a time; a single event may have a little more
-	storeLimit = ackWait  // of one part
+	partBytes  = 32 << 20 // of bodies in one transaction; a single event may have a little more
+	storeLimit = ackWait  // of one transaction
 )
 
-// storeParts stores a batch in parts, one after the other; without bodies to be fetched
-// it is one. Those that are stored stay if a later one fails: then all come again, which
+// storeParts stores a batch in parts, one after the other; with short bodies it is one.
+// Those that are stored stay if a later one fails: then all come again, which
 // changes nothing.
 func (p *Projection) storeParts(ctx context.Context, good []delivery, dead []event.Dead) error {
 	for {
@@ -33,12 +33,13 @@ func (p *Projection) storeParts(ctx context.Context, good []delivery, dead []eve
 
 // part is how many of the next events go together.
 func (p *Projection) part(good []delivery) int {
-	if p.Fetch == nil {
-		return len(good)
-	}
 	var sum int64
 	for i, d := range good {
-		if sum += d.DetachedBytes(); sum > partBytes && i > 0 {
+		sum += d.DetachedBytes()
+		for _, b := range d.Bodies() {
+			sum += int64(len(b.GetCiphertext()))
+		}
+		if sum > partBytes && i > 0 {
 			return i
 		}
 	}
@@ -47,8 +48,8 @@ func (p *Projection) part(good []delivery) int {
 
 // storePart fetches what belongs to a part, and stores it. It is finished even when ctx
 // ends meanwhile.
-func (p *Projection) storePart(ctx context.Context, part []delivery, dead []event.Dead) error {
-	ctx = context.WithoutCancel(ctx)
+func (p *Projection) storePart(stop context.Context, part []delivery, dead []event.Dead) error {
+	ctx := context.WithoutCancel(stop)
 	if p.Fetch != nil {
 		whole := make([]delivery, 0, len(part))
 		for _, d := range part {
@@ -64,7 +65,5 @@ func (p *Projection) storePart(ctx context.Context, part []delivery, dead []even
 		}
 		part = whole
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
-	defer cancel()
-	return p.store(ctx, part, dead)
+	return p.store(stop, part, dead)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -115,5 +116,60 @@ func TestProjectionStopsBetweenParts(t *testing.T) {
 	}
 	if err := p.Handle(ctx, batch); !errors.Is(err, context.Canceled) || len(m.have) != 1 {
 		t.Errorf("handle: %v with %d stored, want the first only", err, len(m.have))
+	}
+}
+
+// Bodies that come in their events count as well: a transaction holds few of them.
+func TestProjectionStoresInlineBodiesInParts(t *testing.T) {
+	t.Parallel()
+	m, most := &memory{have: map[string]bool{}}, 0
+	p := newProjection(t, m)
+	p.Store = func(ctx context.Context, events []*event.TraceEvent, dead []event.Dead) (int, error) {
+		most = max(most, len(events))
+		return m.store(ctx, events, dead)
+	}
+	var batch []jetstream.Msg
+	for i := range 100 {
+		_, e := encoded(t, uint64(i))
+		e.ResponseBody.Ciphertext = make([]byte, 900<<10)
+		data, err := event.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, &message{subject: event.Subject(e), data: data, seq: uint64(i)})
+	}
+	if err := p.Handle(t.Context(), batch); err != nil || len(m.have) != 100 {
+		t.Fatalf("%d stored, %v", len(m.have), err)
+	}
+	if most < 2 || most > 40 {
+		t.Errorf("%d bodies of 900 KiB in one transaction", most)
+	}
+}
+
+// A store too slow for a batch gets less at a time; one that hangs is not asked for all
+// of it piece by piece.
+func TestProjectionHalvesWhatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	for name, fits := range map[string]int{"slow": 3, "hung": 0} {
+		var batch []jetstream.Msg
+		for i := range 16 {
+			msg, _ := encoded(t, uint64(i))
+			batch = append(batch, msg)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			m, calls := &memory{have: map[string]bool{}}, 0
+			p := newProjection(t, m)
+			p.Store = func(ctx context.Context, events []*event.TraceEvent, dead []event.Dead) (int, error) {
+				if calls++; len(events) > fits {
+					<-ctx.Done()
+					return 0, ctx.Err()
+				}
+				return m.store(ctx, events, dead)
+			}
+			err := p.Handle(t.Context(), batch)
+			if fits > 0 && (err != nil || len(m.have) != 16) || fits == 0 && (err == nil || calls > 5) {
+				t.Errorf("%s: %d stored in %d calls: %v", name, len(m.have), calls, err)
+			}
+		})
 	}
 }

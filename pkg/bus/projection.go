@@ -100,32 +100,43 @@ func (p *Projection) decode(msg jetstream.Msg) (*event.TraceEvent, error) {
 	return e, err
 }
 
-// store halves a batch that fails on its data. What one half has committed stays: if
-// the other has to be tried again, so is the whole batch, which changes nothing.
-func (p *Projection) store(ctx context.Context, good []delivery, dead []event.Dead) error {
+// store halves a batch that fails on its data, or that takes too long. What one half has
+// committed stays: if the other has to be tried again, so is the whole batch, which
+// changes nothing. A transaction is finished even when stop ends meanwhile.
+func (p *Projection) store(stop context.Context, good []delivery, dead []event.Dead) error {
 	events := make([]*event.TraceEvent, len(good))
 	for i, d := range good {
 		events[i] = d.TraceEvent
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), storeLimit)
+	defer cancel()
 	fresh, err := p.Store(ctx, events, dead)
+	half := len(good) / 2
 	switch {
 	case err == nil:
 		p.settled(ctx, fresh, len(events)-fresh, dead)
 		return nil
+	case len(good) > 1 && ctx.Err() != nil && stop.Err() == nil:
+		// A store that answers nobody is not asked for the other half as well.
+		if err := p.store(stop, good[:half], dead); err != nil {
+			return err
+		}
+		return p.store(stop, good[half:], nil)
 	case !p.BadData(err) || len(good) == 0:
 		return err
 	case len(good) == 1:
-		return p.store(ctx, nil, append(dead, died(good[0].msg, err)))
+		return p.store(stop, nil, append(dead, died(good[0].msg, err)))
 	}
-	half := len(good) / 2
-	return errors.Join(p.store(ctx, good[:half], dead), p.store(ctx, good[half:], nil))
+	return errors.Join(p.store(stop, good[:half], dead), p.store(stop, good[half:], nil))
 }
 
 func (p *Projection) settled(ctx context.Context, fresh, known int, dead []event.Dead) {
 	p.Metrics.settled(fresh, known, len(dead))
-	for _, d := range dead {
-		p.Log.LogAttrs(ctx, slog.LevelError, "event set aside in dead_events",
-			slog.String("consumer", p.Durable), slog.Int64("stream_seq", d.StreamSeq), slog.String("reason", d.Reason))
+	if len(dead) > 0 {
+		p.Metrics.told.Do(func() {
+			p.Log.LogAttrs(ctx, slog.LevelError, "events set aside in dead_events, for one",
+				slog.String("consumer", p.Durable), slog.Int64("stream_seq", dead[0].StreamSeq), slog.String("reason", dead[0].Reason))
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -22,6 +23,7 @@ const (
 	recent       = 24 * time.Hour   // lives refreshed: those that had events within
 	retryAfter   = time.Second
 	putTimeout   = 5 * time.Second
+	maxRaces     = 5 // for one key, before others are put
 )
 
 // Board tells gateways how far a consumer has come with their events, so that they can
@@ -30,13 +32,14 @@ const (
 //	commit ──Mark──▶ Board ──latest of each──▶ KV LOOM_WATERMARK ──▶ gateways
 //	table ──all recent ones, again and again──▶ ┘
 //
-// A gateway takes the highest it has seen: that two replicas may put theirs in any order
-// does no harm.
+// What it puts only rises, whichever replica puts it: the bucket remembers what gateways
+// were told, and with that finds out that a store has lost what it had; see audit.
 type Board struct {
 	js       jetstream.JetStream
 	consumer string
-	read     func(ctx context.Context, since time.Time) (event.Watermarks, error)
+	numbers  Numbers
 	log      *slog.Logger
+	told     map[event.Life]told // as this process knows it; of Run alone
 
 	wake chan struct{} // holds one: there is something to put
 
@@ -44,10 +47,29 @@ type Board struct {
 	waiting event.Watermarks
 }
 
-// NewBoard makes the board of a consumer; read gives the watermarks of the lives that have
-// had events committed since.
-func NewBoard(js jetstream.JetStream, consumer string, log *slog.Logger, read func(ctx context.Context, since time.Time) (event.Watermarks, error)) *Board {
-	return &Board{js: js, consumer: consumer, read: read, log: log, wake: make(chan struct{}, 1), waiting: make(event.Watermarks)}
+// told is a watermark in the bucket.
+type told struct {
+	mark     int64
+	revision uint64 // 0: there is none
+}
+
+// Numbers is a consumer's store, as to which numbers of each life it has.
+type Numbers interface {
+	// Watermarks of the lives that have had numbers committed since.
+	Watermarks(ctx context.Context, since time.Time) (event.Watermarks, error)
+	// Missing are the numbers of these lives, from 1 up to the mark of each, that are
+	// neither there nor given up.
+	Missing(ctx context.Context, upTo event.Watermarks) (event.Gaps, error)
+	// GiveUp notes that numbers will never come: watermarks pass them.
+	GiveUp(ctx context.Context, gaps event.Gaps) error
+}
+
+// NewBoard makes the board of a consumer.
+func NewBoard(js jetstream.JetStream, consumer string, log *slog.Logger, numbers Numbers) *Board {
+	return &Board{
+		js: js, consumer: consumer, numbers: numbers, log: log,
+		told: make(map[event.Life]told), wake: make(chan struct{}, 1), waiting: make(event.Watermarks),
+	}
 }
 
 // Mark takes watermarks to be put. It does not wait.
@@ -63,16 +85,21 @@ func (b *Board) Mark(marks event.Watermarks) {
 	}
 }
 
-// Run puts marks until ctx ends.
-func (b *Board) Run(ctx context.Context) {
+// Run puts marks until ctx ends. What the store has lost it takes from the stream, and
+// has p store it.
+func (b *Board) Run(ctx context.Context, p *Projection) {
 	refresh := time.NewTicker(refreshEvery)
 	defer refresh.Stop()
+	var audited time.Time
 	for again := time.Duration(0); ; {
-		if marks, err := b.read(ctx, time.Now().Add(-recent)); err == nil {
-			b.Mark(marks)
-		} else if ctx.Err() == nil {
-			b.log.LogAttrs(ctx, slog.LevelDebug, "watermarks not read", slog.Any("error", err))
+		if now := time.Now(); now.Sub(audited) >= auditEvery {
+			if err := b.audit(ctx, p); err == nil {
+				audited = now
+			} else if ctx.Err() == nil {
+				b.log.LogAttrs(ctx, slog.LevelDebug, "numbers not audited, trying again", slog.Any("error", err))
+			}
 		}
+		b.refresh(ctx)
 		for waiting := true; waiting; {
 			timer := time.NewTimer(again)
 			if again == 0 {
@@ -91,6 +118,18 @@ func (b *Board) Run(ctx context.Context) {
 			}
 			timer.Stop()
 		}
+	}
+}
+
+// refresh has the recent marks of the table put again.
+func (b *Board) refresh(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	marks, err := b.numbers.Watermarks(limited, time.Now().Add(-recent))
+	if err == nil {
+		b.Mark(marks)
+	} else if ctx.Err() == nil {
+		b.log.LogAttrs(ctx, slog.LevelDebug, "watermarks not read", slog.Any("error", err))
 	}
 }
 
@@ -128,15 +167,69 @@ func (b *Board) putAll(ctx context.Context, marks event.Watermarks) error {
 	})
 	for _, life := range lives {
 		mark := marks[life]
-		if mark == 0 {
-			continue // nothing to let go of
-		}
 		faultpoint.HitIn(b.consumer, "marking")
-		if _, err := kv.PutString(ctx, WatermarkKey(b.consumer, life), strconv.FormatInt(mark, 10)); err != nil {
+		if err := b.raise(ctx, kv, life, mark); err != nil {
 			return fmt.Errorf("watermark of %s/%d: %w", life.ProducerID, life.Epoch, err)
 		}
 		faultpoint.HitIn(b.consumer, "marked")
 		delete(marks, life)
 	}
 	return nil
+}
+
+// raise puts a watermark, unless the bucket has a higher one.
+func (b *Board) raise(ctx context.Context, kv jetstream.KeyValue, life event.Life, mark int64) error {
+	for range maxRaces {
+		has, known := b.told[life]
+		if !known {
+			entry, err := kv.Get(ctx, WatermarkKey(b.consumer, life))
+			switch {
+			case err == nil:
+				has = told{number(entry.Value()), entry.Revision()}
+			case !errors.Is(err, jetstream.ErrKeyNotFound):
+				return err
+			}
+		}
+		if has.mark > mark {
+			b.told[life] = has
+			return nil // of an older commit; or the store has lost some: audit sees to that
+		}
+		err := b.replace(ctx, kv, life, has.revision, mark)
+		if !isRace(err) {
+			return err
+		}
+	}
+	return errors.New("others put it at the same time")
+}
+
+// replace puts a watermark in place of the one of a revision.
+func (b *Board) replace(ctx context.Context, kv jetstream.KeyValue, life event.Life, revision uint64, mark int64) (err error) {
+	delete(b.told, life) // whatever comes of it
+	revision, err = swap(ctx, kv, WatermarkKey(b.consumer, life), strconv.FormatInt(mark, 10), revision)
+	if err == nil {
+		b.told[life] = told{mark, revision}
+	}
+	return err
+}
+
+// swap puts a value in place of the one of a revision; 0 is none.
+func swap(ctx context.Context, kv jetstream.KeyValue, key, value string, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return kv.Create(ctx, key, []byte(value))
+	}
+	return kv.Update(ctx, key, []byte(value), revision)
+}
+
+// isRace reports that somebody else has put the key meanwhile.
+func isRace(err error) bool {
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
+}
+
+// number reads a watermark; what is none counts as 0.
+func number(text []byte) int64 {
+	n, err := strconv.ParseUint(string(text), 10, 63)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
 }

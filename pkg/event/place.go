@@ -1,8 +1,10 @@
 package event
 
 import (
+	"cmp"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,6 +50,41 @@ func (p Place) Life() Life { return Life{p.ProducerID, p.Epoch} }
 
 // Watermarks are the highest numbers below which a consumer lacks none.
 type Watermarks map[Life]int64
+
+// Gap is a run of numbers, both ends included.
+type Gap struct{ From, To int64 }
+
+// Gaps are numbers that are not there: by life, in order and apart.
+type Gaps map[Life][]Gap
+
+// Has reports whether a place is in a gap.
+func (g Gaps) Has(p Place) bool {
+	of := g[p.Life()]
+	i, found := slices.BinarySearchFunc(of, p.Seq, func(gap Gap, seq int64) int { return cmp.Compare(gap.From, seq) })
+	return found || i > 0 && p.Seq <= of[i-1].To
+}
+
+// Within reports whether all that is in g is in more as well.
+func (g Gaps) Within(more Gaps) bool {
+	for life, of := range g {
+		for _, gap := range of {
+			if !slices.ContainsFunc(more[life], func(m Gap) bool { return m.From <= gap.From && gap.To <= m.To }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Count is how many numbers are in gaps.
+func (g Gaps) Count() (n int64) {
+	for _, of := range g {
+		for _, gap := range of {
+			n += gap.To - gap.From + 1
+		}
+	}
+	return n
+}
 
 var producerPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 

@@ -69,9 +69,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
-	board := bus.NewBoard(js, bus.ConsumerAnalytics, d.Log, func(ctx context.Context, since time.Time) (event.Watermarks, error) {
-		return store.ProgressAnalytics.Watermarks(ctx, d.DB, since)
-	})
+	board := bus.NewBoard(js, bus.ConsumerAnalytics, d.Log, store.ProgressAnalytics.In(d.DB))
 	writer := ledger.Writer{DB: d.DB, Consumer: bus.ConsumerAnalytics, Prices: prices.Current, Marked: board.Mark, Unpriced: unpriced}
 	return &Service{d: d, js: js, board: board, audit: audit, projection: bus.Projection{
 		Durable: bus.ConsumerAnalytics,
@@ -104,7 +102,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
-	g.Go(func() error { s.board.Run(ctx); return nil })
+	g.Go(func() error { s.board.Run(ctx, &s.projection); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error { s.audit.run(ctx); return nil })
 	g.Go(func() error {

@@ -121,6 +121,24 @@ func TestVerifyComplete(t *testing.T) {
 	}
 }
 
+// What nobody has any more is missing at once, and said to be gone until it comes after all.
+func TestVerifyGivenUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.exec(t, `INSERT INTO producers (producer_id, epoch, recorded, given_up) VALUES ('gw-gone', 1, '{[1,3),[6,9)}', '{[3,6)}')`)
+	got := r.verify(t)
+	if got.State != "missing" || got.checks() != "producers" || !strings.Contains(got.Findings[0].Message, "3 events are lost for good") {
+		t.Errorf("given up: got %+v", got)
+	}
+	if fmt.Sprint(got.Producers[0].Gaps) != "[{3 5}]" {
+		t.Errorf("gaps: got %+v", got.Producers[0])
+	}
+	r.exec(t, `UPDATE producers SET recorded = '{[1,9)}'`)
+	if got := r.verify(t); got.State != "complete" || len(got.Producers) != 1 {
+		t.Errorf("it has come: got %+v", got)
+	}
+}
+
 // What is missing is pending at first, and missing once it is old enough.
 func TestVerifyMissing(t *testing.T) {
 	t.Parallel()

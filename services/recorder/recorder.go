@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/event"
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/recorder/internal/traces"
@@ -55,9 +53,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	d.Ready.Set("postgres", errors.New("not yet checked"))
 	d.Ready.Set("nats", errors.New("not yet checked"))
 	writer := traces.Writer{DB: d.DB, Consumer: bus.ConsumerRecorder}
-	board := bus.NewBoard(js, bus.ConsumerRecorder, d.Log, func(ctx context.Context, since time.Time) (event.Watermarks, error) {
-		return store.ProgressRecorder.Watermarks(ctx, d.DB, since)
-	})
+	board := bus.NewBoard(js, bus.ConsumerRecorder, d.Log, store.ProgressRecorder.In(d.DB))
 	writer.Marked = board.Mark
 	keep := retention(cfg.Retention)
 	return &Service{d: d, js: js, board: board, retention: keep, projection: bus.Projection{
@@ -77,7 +73,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.projection.Run(ctx, s.js) })
 	g.Go(func() error { return s.projection.WatchLag(ctx, s.js) })
-	g.Go(func() error { s.board.Run(ctx); return nil })
+	g.Go(func() error { s.board.Run(ctx, &s.projection); return nil })
 	g.Go(func() error { store.KeepPartitions(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error { s.retention.keep(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error {

@@ -72,6 +72,8 @@ type Report struct {
 	Days      []Day      `json:"days"`      // the latest first
 	Dead      int64      `json:"dead"`      // events set aside
 	Findings  []Finding  `json:"findings"`  // what is wrong, and what waits for somebody to do something
+
+	gone int64 // numbers that are given up: nobody has their events
 }
 
 // Finding is something that is missing, differs or lies in a spool, and what to do about it.
@@ -123,6 +125,9 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 	err = store.InTx(ctx, v.db, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM dead_events`).Scan(&r.Dead); err != nil {
 			return fmt.Errorf("count dead events: %w", err)
+		}
+		if err := r.givenUp(ctx, tx); err != nil {
+			return err
 		}
 		return r.producers(ctx, tx, days, words, recorded)
 	})
@@ -182,6 +187,7 @@ func (r *Report) find(check, advice, format string, args ...any) {
 
 // conclude says what is wrong, in words.
 func (r *Report) conclude() {
+	r.mourn()
 	var numbers, gateways int64
 	for _, p := range r.Producers {
 		r.State = worse(r.State, p.State)

@@ -16,12 +16,20 @@ import (
 // takes: nothing else that the event tells comes near the other half.
 const maxEvent = event.MaxSize / 2
 
+// maxEvent is the same where the broker takes less than the bus.
+func (p *Publisher) maxEvent() int {
+	if limit := p.opt.Broker.MaxPayload(); limit > 0 {
+		return int(min(maxEvent, limit/2))
+	}
+	return maxEvent
+}
+
 // lighten puts the largest body of e, and the other one if that is not enough, where
 // bodies are kept that are too large for an event. It tries until that is done; false if
 // ctx ended first. There is only one such event in a batch, and at most one other copy of
 // its bodies in memory: the spool reads no more than that at a time.
 func (p *Publisher) lighten(ctx context.Context, e *event.TraceEvent) bool {
-	for proto.Size(e) > maxEvent {
+	for proto.Size(e) > p.maxEvent() {
 		var largest event.Body
 		for _, b := range e.Bodies() {
 			if len(b.GetCiphertext()) > len(largest.GetCiphertext()) {

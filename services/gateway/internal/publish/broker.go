@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -25,10 +26,19 @@ type Broker interface {
 	// stored, with an error if there are any.
 	Publish(ctx context.Context, msgs []*nats.Msg) (left []*nats.Msg, err error)
 
-	// Watermarks reads what consumers have put for the lives: by consumer, the highest
-	// number of a life below which it lacks none. What nobody has put is not there, and
-	// nothing is while the broker cannot be asked; an error is about what was put.
-	Watermarks(ctx context.Context, lives []event.Life) (map[string]event.Watermarks, error)
+	// MaxPayload is how large a message may be, in bytes; 0 while that is not known.
+	MaxPayload() int64
+
+	// Watermarks reads how far consumers have come with the lives: the lowest number of
+	// those they have put for each. What is not known of a life is not there: not every
+	// consumer has put one, or the broker could not be asked, as the error says.
+	Watermarks(ctx context.Context, lives []event.Life) (event.Watermarks, error)
+
+	// Gone puts up to which number the events of a life are not here any more.
+	Gone(ctx context.Context, life event.Life, upTo int64) error
+
+	// Made is when the stream was made.
+	Made(ctx context.Context) (time.Time, error)
 
 	// Number puts which numbers lives have given, in the place of what was put before.
 	Number(ctx context.Context, words map[event.Life]bus.Numbered) error

@@ -32,6 +32,7 @@ func (p *Publisher) deliver(ctx context.Context, entries []spool.Entry, producer
 		}
 		msgs = append(msgs, msg)
 	}
+	told := false
 	for wait := minWait; len(msgs) > 0; wait = min(2*wait, maxWait) {
 		left, err := p.send(ctx, msgs)
 		p.metrics.published.Add(float64(len(msgs) - len(left)))
@@ -45,10 +46,17 @@ func (p *Publisher) deliver(ctx context.Context, entries []spool.Entry, producer
 			return false
 		}
 		p.metrics.retries.Inc()
-		p.opt.Log.LogAttrs(ctx, slog.LevelDebug, "traces not published, trying again", slog.Int("traces", len(msgs)), slog.Any("error", err))
+		level := slog.LevelDebug
+		if wait == maxWait && !told {
+			level, told = slog.LevelWarn, true
+		}
+		p.opt.Log.LogAttrs(ctx, level, "traces not published, trying again; all behind them wait", slog.Int("traces", len(msgs)), slog.Any("error", err))
 		if !pause(ctx, wait) {
 			return false
 		}
+	}
+	if told {
+		p.opt.Log.LogAttrs(ctx, slog.LevelInfo, "traces are published again")
 	}
 	return true
 }
@@ -73,7 +81,7 @@ func (p *Publisher) message(ctx context.Context, e spool.Entry, producer string)
 	if err == nil && !e.Lost {
 		trace.Producer = &event.Producer{Id: producer, Epoch: e.Epoch, Seq: e.Seq}
 		var data []byte
-		if len(e.Payload) <= maxEvent {
+		if len(e.Payload) <= p.maxEvent() {
 			data, err = event.WithPlace(e.Payload, trace.Place())
 		} else if !p.lighten(ctx, trace) {
 			return nil, false

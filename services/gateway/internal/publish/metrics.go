@@ -2,7 +2,7 @@ package publish
 
 import "github.com/prometheus/client_golang/prometheus"
 
-type metrics struct{ published, retries, unbatched, resent, lost, detached, dropped prometheus.Counter }
+type metrics struct{ published, retries, unbatched, resent, lost, detached, dropped, takenBack, foreign prometheus.Counter }
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -17,6 +17,8 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		resent:    counter("resends", "Times that traces were sent again because Postgres was not known to have them for long."),
 		lost:      counter("lost", "Traces damaged in the spool: only their place was published."),
 		detached:  counter("bodies", "Bodies too large for an event, put into the object store."),
+		takenBack: counter("watermarks_lowered", "Times that Postgres turned out to lack traces that it had told to have."),
+		foreign:   counter("watermarks_refused", "Watermarks over all that this epoch has given: another gateway has a copy of the spool."),
 		dropped:   counter("bodies_dropped", "Bodies that the object store can never take: their traces were published without them."),
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -29,21 +32,36 @@ const (
 type NATS struct {
 	nc *nats.Conn
 	js jetstream.JetStream
+
+	mu sync.Mutex
+	kv jetstream.KeyValue // nil until the bucket was there
 }
 
 var _ Broker = (*NATS)(nil)
 
 // OnNATS makes the broker behind a connection, which stays the caller's.
 func OnNATS(nc *nats.Conn) (*NATS, error) {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
 	return &NATS{nc: nc, js: js}, nil
 }
 
+// MaxPayload is what the server said when the connection was made.
+func (b *NATS) MaxPayload() int64 { return b.nc.MaxPayload() }
+
+// batchHeaders is about what the headers of a batch add to a message, in bytes.
+const batchHeaders = 256
+
 // PublishBatch publishes msgs as one atomic batch.
 func (b *NATS) PublishBatch(ctx context.Context, msgs []*nats.Msg) error {
+	limit := b.nc.MaxPayload()
+	for _, m := range msgs {
+		if limit > 0 && int64(m.Size()+batchHeaders) > limit { // Size has the subject too
+			return fmt.Errorf("%w: %w", ErrRefused, nats.ErrMaxPayload)
+		}
+	}
 	id := uuid.NewString()
 	for i, m := range msgs {
 		msg := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: make(nats.Header, len(m.Header)+3)}
@@ -104,14 +122,18 @@ func batchError(reply []byte, want int) error {
 func (b *NATS) Publish(ctx context.Context, msgs []*nats.Msg) (left []*nats.Msg, err error) {
 	acks := make([]jetstream.PubAckFuture, len(msgs))
 	for i, m := range msgs {
-		if acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithExpectStream(bus.StreamTrace)); err != nil {
-			acks = acks[:i]
-			break
+		ack, refused := b.js.PublishMsgAsync(m, jetstream.WithExpectStream(bus.StreamTrace))
+		if refused != nil { // such as one that is too large: the others are not
+			left, err = append(left, m), refused
+			continue
 		}
+		acks[i] = ack
 	}
 	faultpoint.Hit("gateway.published")
-	left = append(left, msgs[len(acks):]...)
 	for i, ack := range acks {
+		if ack == nil {
+			continue
+		}
 		select {
 		case <-ack.Ok():
 		case failed := <-ack.Err():
@@ -128,37 +150,87 @@ func (b *NATS) Number(ctx context.Context, words map[event.Life]bus.Numbered) er
 	return bus.PutNumbered(ctx, b.js, words)
 }
 
-// Watermarks reads the bucket in which consumers put them.
-func (b *NATS) Watermarks(ctx context.Context, lives []event.Life) (map[string]event.Watermarks, error) {
-	kv, err := b.js.KeyValue(ctx, bus.BucketWatermark)
+// Watermarks reads the bucket in which consumers put them, life by life.
+func (b *NATS) Watermarks(ctx context.Context, lives []event.Life) (event.Watermarks, error) {
+	kv, err := b.bucket(ctx)
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // not there, or not now: it will be asked again
+		return nil, err
 	}
-	marks := make(map[string]event.Watermarks, len(bus.Consumers()))
+	marks := make(event.Watermarks, len(lives))
 	var faults []error
-	for _, consumer := range bus.Consumers() {
-		marks[consumer] = make(event.Watermarks, len(lives))
-		for _, life := range lives {
-			mark, err := watermark(ctx, kv, bus.WatermarkKey(consumer, life))
-			switch {
-			case err == nil:
-				marks[consumer][life] = mark
-			case !errors.Is(err, jetstream.ErrKeyNotFound) && ctx.Err() == nil:
-				faults = append(faults, err)
-			}
+	for _, life := range lives {
+		mark, err := lowest(ctx, kv, life)
+		switch {
+		case err == nil:
+			marks[life] = mark
+		case !errors.Is(err, jetstream.ErrKeyNotFound):
+			faults = append(faults, err)
 		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if faults != nil {
+		b.unbind()
 	}
 	return marks, errors.Join(faults...)
 }
 
-func watermark(ctx context.Context, kv jetstream.KeyValue, key string) (int64, error) {
-	entry, err := kv.Get(ctx, key)
-	if err != nil {
-		return 0, err
+// lowest is the number up to which every consumer has the events of a life.
+func lowest(ctx context.Context, kv jetstream.KeyValue, life event.Life) (int64, error) {
+	least := int64(math.MaxInt64)
+	for _, consumer := range bus.Consumers() {
+		key := bus.WatermarkKey(consumer, life)
+		entry, err := kv.Get(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		mark, err := strconv.ParseUint(string(entry.Value()), 10, 63)
+		if err != nil {
+			return 0, fmt.Errorf("watermark %s: %w", key, err)
+		}
+		least = min(least, int64(mark))
 	}
-	mark, err := strconv.ParseUint(string(entry.Value()), 10, 63)
-	if err != nil {
-		return 0, fmt.Errorf("watermark %s: %w", key, err)
+	return least, nil
+}
+
+// Gone puts it into the same bucket.
+func (b *NATS) Gone(ctx context.Context, life event.Life, upTo int64) error {
+	kv, err := b.bucket(ctx)
+	if err == nil {
+		_, err = kv.PutString(ctx, bus.GoneKey(life), strconv.FormatInt(upTo, 10))
 	}
-	return int64(mark), nil
+	return err
+}
+
+// Made asks the broker.
+func (b *NATS) Made(ctx context.Context) (time.Time, error) {
+	stream, err := b.js.Stream(ctx, bus.StreamTrace)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return stream.CachedInfo().Created, nil // just fetched
+}
+
+// bucket finds the bucket, once as long as it answers.
+func (b *NATS) bucket(ctx context.Context) (kv jetstream.KeyValue, err error) {
+	b.mu.Lock()
+	kv = b.kv
+	b.mu.Unlock()
+	if kv != nil {
+		return kv, nil
+	}
+	if kv, err = b.js.KeyValue(ctx, bus.BucketWatermark); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", bus.BucketWatermark, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kv = kv
+	return kv, nil
+}
+
+func (b *NATS) unbind() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kv = nil
 }

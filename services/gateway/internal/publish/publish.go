@@ -10,7 +10,7 @@
 //
 // An event keeps its id and its place however often it is sent: what is stored twice is
 // one trace. What stays unconfirmed for long is sent again, for the broker may have lost
-// it after it had acknowledged it.
+// it after it had acknowledged it; and so is what Postgres has lost after it had it.
 package publish
 
 import (
@@ -18,13 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
-	"loom.internal/pkg/bus"
-	"loom.internal/pkg/event"
 	"loom.internal/pkg/faultpoint"
 	"loom.internal/services/gateway/internal/spool"
 )
@@ -51,11 +50,12 @@ type Options struct {
 type Publisher struct {
 	opt     Options
 	metrics metrics
+	unread  rate.Sometimes // of what goes on until someone does something
 }
 
 // New makes a publisher.
 func New(o Options) *Publisher {
-	return &Publisher{opt: o, metrics: newMetrics(o.Metrics)}
+	return &Publisher{opt: o, metrics: newMetrics(o.Metrics), unread: rate.Sometimes{Interval: time.Minute}}
 }
 
 // Run publishes what is in s, until s has ended and is drained, or until the drain
@@ -76,13 +76,18 @@ func (p *Publisher) Run(ctx context.Context, s *spool.Spool) error {
 func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 	sent, teller := newSent(s, p.opt.Resend), newTeller(p.opt, s, time.Now())
 	defer teller.end(ctx)
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { p.watch(watching, sent) })
+	defer watch.Wait()
+	defer stop()
 	var after spool.Position
 	for polled := time.Now(); ; {
 		if time.Since(polled) >= pollEvery {
 			polled = time.Now()
-			if p.confirm(ctx, sent); sent.overdue(polled) {
+			if sent.again(after, polled) {
 				p.metrics.resent.Inc()
-				p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "traces not confirmed for long, sending them again", slog.Duration("after", p.opt.Resend))
+				p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "traces not confirmed for long, sending them again")
 				after = spool.Position{}
 			}
 			teller.tell(ctx, polled)
@@ -91,7 +96,7 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 		entries, err := s.Next(next, after, batchEvents, batchBytes)
 		cancel()
 		if ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
-			return nil //nolint:nilerr // both are how draining ends well
+			return nil // both are how draining ends well
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			continue
@@ -106,32 +111,4 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 		after = entries[len(entries)-1].Position
 		sent.add(entries, time.Now())
 	}
-}
-
-// confirm asks how far the consumers have come. A broker that cannot say so now will
-// be asked again.
-func (p *Publisher) confirm(ctx context.Context, sent *sent) {
-	lives := sent.lives()
-	if len(lives) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, pollEvery)
-	defer cancel()
-	marks, err := p.opt.Broker.Watermarks(ctx, lives)
-	if err != nil {
-		p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "watermark not read", slog.Any("error", err))
-	}
-	for _, life := range lives {
-		sent.confirm(uint64(life.Epoch), lowest(marks, life), time.Now()) //nolint:gosec // epochs are small
-	}
-}
-
-// lowest is the number up to which every consumer has the events of a life. A consumer
-// that has said nothing has none.
-func lowest(marks map[string]event.Watermarks, life event.Life) uint64 {
-	mark := int64(math.MaxInt64)
-	for _, consumer := range bus.Consumers() {
-		mark = min(mark, marks[consumer][life])
-	}
-	return uint64(mark)
 }

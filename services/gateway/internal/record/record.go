@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"loom.internal/pkg/event"
@@ -27,8 +29,12 @@ const (
 )
 
 // reserve is set aside for a trace's end beyond the size of its request, in bytes. An
-// end that fits never fails for want of room.
-const reserve = 32 << 10
+// end that fits never fails for want of room. Metadata with all lists full and a
+// handful of attempts come to less.
+const reserve = 128 << 10
+
+// logEvery is how often a fault that befalls every request is told; metrics count them.
+const logEvery = 10 * time.Second
 
 var errNotOpen = errors.New("the spool is not open")
 
@@ -52,6 +58,9 @@ type Recorder struct {
 	opt      Options
 	untraced prometheus.Counter
 	skipped  sync.Map // ids of requests that are served without a trace
+	unkept   rate.Sometimes
+	bare     rate.Sometimes
+	cut      prometheus.Counter
 
 	mu    sync.RWMutex
 	spool *spool.Spool // nil before Open
@@ -59,11 +68,19 @@ type Recorder struct {
 
 // New makes a recorder; Open opens its spool.
 func New(o Options) *Recorder {
-	r := &Recorder{opt: o, untraced: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "loom_untraced_total",
-		Help: "Requests served without a trace, as the policy best_effort allows.",
-	})}
-	o.Metrics.MustRegister(r.untraced)
+	r := &Recorder{
+		opt:    o,
+		unkept: rate.Sometimes{Interval: logEvery}, bare: rate.Sometimes{Interval: logEvery},
+		untraced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "loom_untraced_total",
+			Help: "Requests served without a trace, as the policy best_effort allows.",
+		}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "loom_gateway_bodies_unkept_total",
+			Help: "Bodies left out of their traces because the spool had no room for them.",
+		}),
+	}
+	o.Metrics.MustRegister(r.untraced, r.cut)
 	return r
 }
 
@@ -103,7 +120,9 @@ func (r *Recorder) Begin(ctx context.Context, e *event.TraceEvent) error {
 	}
 	r.untraced.Inc()
 	r.skipped.Store(e.GetTraceId(), nil)
-	r.opt.Log.LogAttrs(ctx, slog.LevelError, "request served without a trace", slog.String("trace_id", e.GetTraceId()), slog.Any("error", err))
+	r.unkept.Do(func() {
+		r.opt.Log.LogAttrs(ctx, slog.LevelError, "requests are served without a trace", slog.String("trace_id", e.GetTraceId()), slog.Any("error", err))
+	})
 	return nil
 }
 
@@ -138,7 +157,10 @@ func (r *Recorder) End(ctx context.Context, e *event.TraceEvent) error {
 		if *b == nil || !errors.Is(err, spool.ErrFull) {
 			continue
 		}
-		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the spool is full: a trace is kept without a body", slog.String("trace_id", e.GetTraceId()))
+		r.cut.Inc()
+		r.bare.Do(func() {
+			r.opt.Log.LogAttrs(ctx, slog.LevelError, "the spool is full: traces are kept without a body", slog.String("trace_id", e.GetTraceId()))
+		})
 		*b = nil
 		err = r.end(ctx, e)
 	}

@@ -2,6 +2,10 @@ package record_test
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,5 +179,39 @@ func TestFullSpoolDropsTheAnswerFirst(t *testing.T) {
 	}
 	if got := decode(t, l.spool, entries[1]); got.GetRequestBody() != nil || got.GetResponseBody() != nil {
 		t.Error("without room for either: a body is kept")
+	}
+}
+
+// A trace with all that its metadata may hold fits what is set aside for it, although its
+// spool is full.
+func TestLongestMetadataFitAFullSpool(t *testing.T) {
+	t.Parallel()
+	l := live(t, t.TempDir())
+	defer l.end()
+	first := begun()
+	if err := l.Begin(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if err := l.Begin(t.Context(), begun()); errors.Is(err, spool.ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := strings.Repeat("x", event.MaxText)
+	e := testkit.Event("acme", first.StartedAt(), func(e *event.TraceEvent) {
+		e.TraceId, e.Producer, e.RequestBody, e.ResponseBody = first.GetTraceId(), nil, nil, nil
+		e.FinishReasons, e.ToolNames = slices.Repeat([]string{long}, event.MaxList), slices.Repeat([]string{long}, event.MaxList)
+		e.Attempts = slices.Repeat([]*event.Attempt{{Provider: long, Model: long, ErrorClass: long, Status: 500}}, 8)
+		e.UsageRaw = []byte(`"` + strings.Repeat("1", event.MaxUsageRaw-2) + `"`)
+		e.EndUser, e.SessionId, e.Route, e.ModelUpstream, e.ModelAnswered = long, long, long, long, long
+		e.Tags = map[string]string{}
+		for i := range event.MaxTags {
+			e.Tags[strconv.Itoa(100+i)+long[:event.MaxTagKey-3]] = long[:event.MaxTagValue]
+		}
+	})
+	if err := l.End(t.Context(), e); err != nil {
+		t.Error(err)
 	}
 }

@@ -39,7 +39,8 @@ type broker struct {
 	stream   []*nats.Msg // by sequence, from 1
 	known    map[string]time.Time
 	durables map[string]*durable
-	kv       map[string]string
+	kv       map[string]kept
+	revision uint64
 	words    map[event.Life]bus.Numbered
 	changed  chan struct{} // closed when there may be something to fetch
 }
@@ -63,7 +64,7 @@ func (b *broker) format() {
 	b.disk++
 	b.made = time.Now()
 	b.ready, b.stream = false, nil
-	b.known, b.kv, b.durables = map[string]time.Time{}, map[string]string{}, map[string]*durable{}
+	b.known, b.kv, b.durables = map[string]time.Time{}, map[string]kept{}, map[string]*durable{}
 	b.words = map[event.Life]bus.Numbered{}
 	for _, name := range bus.Consumers() {
 		b.durables[name] = &durable{next: 1, pending: map[uint64]time.Time{}, acked: map[uint64]bool{}}
@@ -88,6 +89,9 @@ func (b *broker) do(f func() error) error {
 // down stops the broker. What it knows of acknowledgements may be a little old when it
 // is back, and with wipe it has nothing.
 func (b *broker) down(wipe bool, rng *rand.Rand) {
+	if wipe {
+		defer func() { b.w.losses.vanished(b.w.disk.Files()) }()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.up = false
@@ -181,6 +185,19 @@ func (b *broker) fetch(name string, disk, n int) (batch []*delivery, again <-cha
 		d.pending[m.seq] = now.Add(ackWait)
 	}
 	return batch, b.changed, nil
+}
+
+// has is which of these places are on the stream.
+func (b *broker) has(places map[event.Place]bool) map[event.Place]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := map[event.Place]bool{}
+	for _, m := range b.stream {
+		if p, ok := event.ParsePlace(m.Header.Get(event.HeaderProducer), m.Header.Get(event.HeaderSeq)); ok && places[p] {
+			found[p] = true
+		}
+	}
+	return found
 }
 
 // settle changes what is to become of a delivery. The broker knows it by its number

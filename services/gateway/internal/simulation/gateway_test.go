@@ -37,6 +37,7 @@ func (w *world) serve() {
 		loss := w.power && rng.IntN(3) > 0
 		w.note("the gateway's disk is back, power loss %v", loss)
 		w.disk.Restart(loss)
+		w.restore(rng)
 		w.rest(rng, 8*time.Second)
 	}
 }
@@ -50,7 +51,7 @@ func (w *world) serveOnce(life int, rng *rand.Rand) {
 	metrics, log := prometheus.NewRegistry(), w.log(p.name)
 	g := &gateway{process: p, cut: make(chan struct{})}
 	g.recorder = record.New(record.Options{
-		Durability: w.durability, MaxBytes: 2 << 20, Policy: record.Required, Log: log, Metrics: metrics,
+		Durability: w.durability, MaxBytes: 8 << 20, Policy: record.Required, Log: log, Metrics: metrics,
 		OpenSpool: func(o spool.Options) (*spool.Spool, error) {
 			o.SegmentBytes = w.segment
 			return spool.OpenOn(w.disk, o)

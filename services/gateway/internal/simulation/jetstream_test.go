@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,23 +55,29 @@ func (p publishing) Publish(ctx context.Context, msgs []*nats.Msg) (left []*nats
 	return left, err
 }
 
-func (p publishing) Watermarks(ctx context.Context, lives []event.Life) (map[string]event.Watermarks, error) {
-	marks := make(map[string]event.Watermarks)
+func (p publishing) MaxPayload() int64 { return 0 }
+
+func (p publishing) Watermarks(ctx context.Context, lives []event.Life) (event.Watermarks, error) {
+	marks := make(event.Watermarks)
 	err := p.call(ctx, func() error {
 		return p.w.broker.do(func() error {
-			for _, consumer := range bus.Consumers() {
-				marks[consumer] = make(event.Watermarks)
-				for _, life := range lives {
-					if text, ok := p.w.broker.kv[bus.WatermarkKey(consumer, life)]; ok {
-						marks[consumer][life] = number(text)
+			for _, life := range lives {
+				least, all := int64(math.MaxInt64), true
+				for _, consumer := range bus.Consumers() {
+					kept, ok := p.w.broker.kv[bus.WatermarkKey(consumer, life)]
+					if all = all && ok; ok {
+						least = min(least, number(kept.value))
 					}
+				}
+				if all {
+					marks[life] = least
 				}
 			}
 			return nil
 		})
 	})
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // as the broker that cannot be asked
+		return nil, err
 	}
 	return marks, nil
 }
@@ -80,6 +89,21 @@ func (p publishing) Number(ctx context.Context, words map[event.Life]bus.Numbere
 			return nil
 		})
 	})
+}
+
+func (p publishing) Gone(ctx context.Context, life event.Life, upTo int64) error {
+	_, err := bucket{line: p.line}.put(ctx, bus.GoneKey(life), strconv.FormatInt(upTo, 10), nil)
+	return err
+}
+
+func (p publishing) Made(ctx context.Context) (made time.Time, err error) {
+	err = p.call(ctx, func() error {
+		return p.w.broker.do(func() error {
+			made = p.w.broker.made
+			return nil
+		})
+	})
+	return made, err
 }
 
 // stream is the broker as a consumer sees it.
@@ -181,6 +205,7 @@ type delivery struct {
 	*line
 	msg     *nats.Msg
 	seq     uint64
+	left    uint64 // behind it
 	durable string
 }
 
@@ -188,7 +213,7 @@ func (d *delivery) Subject() string      { return d.msg.Subject }
 func (d *delivery) Data() []byte         { return d.msg.Data }
 func (d *delivery) Headers() nats.Header { return d.msg.Header }
 func (d *delivery) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: d.seq}}, nil
+	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: d.seq}, NumPending: d.left}, nil
 }
 
 func (d *delivery) Ack() error {
@@ -230,12 +255,142 @@ func (s stream) KeyValue(context.Context, string) (jetstream.KeyValue, error) {
 	return bucket{line: s.line}, nil
 }
 
-func (b bucket) PutString(ctx context.Context, key, value string) (uint64, error) {
-	return 0, b.call(ctx, func() error {
+// put keeps a value, if what is there is of the wanted revision.
+func (b bucket) put(ctx context.Context, key, value string, revision *uint64) (made uint64, err error) {
+	err = b.call(ctx, func() error {
 		return b.w.broker.do(func() error {
+			if revision != nil && b.w.broker.kv[key].revision != *revision {
+				return jetstream.ErrKeyRevisionMismatch
+			}
 			b.w.note("%s puts %s %s", b.name, key[strings.IndexByte(key, '.'):], value)
-			b.w.broker.kv[key] = value
+			b.w.broker.revision++
+			made = b.w.broker.revision
+			b.w.broker.kv[key] = kept{value: value, revision: made}
 			return nil
 		})
 	})
+	return made, err
 }
+
+func (b bucket) Create(ctx context.Context, key string, value []byte, _ ...jetstream.KVCreateOpt) (uint64, error) {
+	return b.put(ctx, key, string(value), new(uint64(0)))
+}
+
+func (b bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	return b.put(ctx, key, string(value), &revision)
+}
+
+func (b bucket) Get(ctx context.Context, key string) (entry jetstream.KeyValueEntry, err error) {
+	err = b.call(ctx, func() error {
+		return b.w.broker.do(func() error {
+			found, ok := b.w.broker.kv[key]
+			if !ok {
+				return jetstream.ErrKeyNotFound
+			}
+			found.key = key
+			entry = found
+			return nil
+		})
+	})
+	return entry, err
+}
+
+// WatchFiltered gives what is there and nothing that comes.
+func (b bucket) WatchFiltered(ctx context.Context, filters []string, _ ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	var all []jetstream.KeyValueEntry
+	err := b.call(ctx, func() error {
+		return b.w.broker.do(func() error {
+			for _, key := range slices.Sorted(maps.Keys(b.w.broker.kv)) {
+				if slices.ContainsFunc(filters, func(f string) bool { return strings.HasSuffix(key, strings.TrimLeft(f, "*.")) }) {
+					found := b.w.broker.kv[key]
+					found.key = key
+					all = append(all, found)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	updates := make(chan jetstream.KeyValueEntry, len(all)+1)
+	for _, entry := range append(all, nil) {
+		updates <- entry
+	}
+	return watcher{updates: updates}, nil
+}
+
+type watcher struct {
+	jetstream.KeyWatcher
+	updates chan jetstream.KeyValueEntry
+}
+
+func (w watcher) Updates() <-chan jetstream.KeyValueEntry { return w.updates }
+func (w watcher) Stop() error                             { return nil }
+
+// kept is an entry of the bucket.
+type kept struct {
+	jetstream.KeyValueEntry
+	key, value string
+	revision   uint64
+}
+
+func (k kept) Key() string      { return k.key }
+func (k kept) Value() []byte    { return []byte(k.value) }
+func (k kept) Revision() uint64 { return k.revision }
+
+// OrderedConsumer reads the stream from its beginning.
+func (s stream) OrderedConsumer(ctx context.Context, _ string, _ jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
+	o := &ordered{reader: &reader{line: s.line}}
+	err := s.call(ctx, func() error {
+		return s.w.broker.do(func() error {
+			o.reader.disk, o.info.NumPending = s.w.broker.disk, uint64(len(s.w.broker.stream))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+type ordered struct {
+	jetstream.Consumer
+	reader *reader
+	info   jetstream.ConsumerInfo
+}
+
+func (o *ordered) CachedInfo() *jetstream.ConsumerInfo { return &o.info }
+
+func (o *ordered) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+	return o.reader, nil
+}
+
+type reader struct {
+	jetstream.MessagesContext
+	*line
+	disk int
+	next uint64
+}
+
+func (r *reader) Next(...jetstream.NextOpt) (m jetstream.Msg, err error) {
+	if r.chance(20) {
+		if err := r.pause(r.ctx, r.latency()); err != nil {
+			return nil, err
+		}
+	}
+	if r.killed() {
+		return nil, errKilled
+	}
+	err = r.w.broker.do(func() error {
+		if r.w.broker.disk != r.disk {
+			return errAway
+		}
+		r.next++
+		m = &delivery{line: r.line, msg: r.w.broker.stream[r.next-1], seq: r.next, left: uint64(len(r.w.broker.stream)) - r.next}
+		return nil
+	})
+	return m, err
+}
+
+func (r *reader) Stop() {}

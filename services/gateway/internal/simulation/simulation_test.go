@@ -71,6 +71,18 @@ func TestSimulation(t *testing.T) {
 		all.add(<-sums)
 	}
 	t.Logf("%d schedules from seed %d in %v: %s", *countFlag, *fromFlag, time.Since(began).Round(time.Millisecond), all.sum())
+	if t.Failed() || *countFlag < 200 {
+		return
+	}
+	for what, n := range map[string]int{
+		"requests sent": all.sent, "whole answers": all.released, "interrupted requests": all.interrupted, "faults": all.faults,
+		"gateways with events": all.lives, "lost disks of brokers": all.disks - int(*countFlag), "restored disks": all.restored,
+		"numbers lost by stores": all.forgotten, "numbers that were nowhere": all.nowhere,
+	} {
+		if n <= 0 {
+			t.Errorf("there are no %s: the schedules try nothing", what)
+		}
+	}
 }
 
 // TestSeedsReplay: a seed tells the same story again. Nearly always: which of several
@@ -98,11 +110,14 @@ func (o *outcome) add(p outcome) {
 	o.lives += p.lives
 	o.disks += p.disks
 	o.faults += p.faults
+	o.forgotten += p.forgotten
+	o.nowhere += p.nowhere
+	o.restored += p.restored
 }
 
 func (o *outcome) sum() string {
-	return fmt.Sprintf("%d requests sent to a provider, %d whole answers, %d interrupted, %d numbers of what nobody was promised; %d faults, %d lives of gateways with events, %d disks of brokers",
-		o.sent, o.released, o.interrupted, o.lost, o.faults, o.lives, o.disks)
+	return fmt.Sprintf("%d requests sent to a provider, %d whole answers, %d interrupted, %d numbers of what nobody was promised; %d faults, %d lives of gateways with events, %d disks of brokers, %d disks of gateways restored from a copy; %d numbers lost by stores, %d that were nowhere then",
+		o.sent, o.released, o.interrupted, o.lost, o.faults, o.lives, o.disks, o.restored, o.forgotten, o.nowhere)
 }
 
 func uuidText(id [16]byte) string { return uuid.UUID(id).String() }

@@ -27,15 +27,19 @@ type world struct {
 	durability spool.Durability
 	power      bool // the gateway's machine may lose its power
 	steady     bool // nothing befalls the gateway: it alone has to see what others lost
+	forgetful  bool // stores lose their last transactions
+	restores   bool // the gateway's disk may be one from before, when it is back
 	segment    int64
 	resend     time.Duration
 	disk       *disktest.Disk
 	broker     *broker
 	stores     map[string]*store
+	losses     *losses
 	over       chan struct{} // closed when all is to end
 
 	mu       sync.Mutex
-	calm     bool // nothing fails any more
+	copied   map[string][]byte // of the gateway's disk
+	calm     bool              // nothing fails any more
 	gateway  *gateway
 	lives    map[string]*process // the present ones
 	requests map[string]*request // by trace id
@@ -48,6 +52,7 @@ type outcome struct {
 	failure                                                 string
 	journal                                                 journal
 	sent, released, interrupted, lost, lives, disks, faults int
+	forgotten, nowhere, restored                            int
 }
 
 func newWorld(t *testing.T, seed uint64, loud bool) *world {
@@ -63,6 +68,13 @@ func newWorld(t *testing.T, seed uint64, loud bool) *world {
 		w.durability, w.power = spool.Power, true
 	}
 	w.steady = rng.IntN(4) == 0
+	switch rng.IntN(4) {
+	case 0:
+		w.forgetful = true
+	case 1:
+		w.restores = !w.steady
+	}
+	w.losses = newLosses(w)
 	w.disk = disktest.New(w.dice("disk"))
 	w.disk.OnCrash = func() { w.kill("gateway-0") }
 	w.disk.OnRemove = w.removed
@@ -97,6 +109,7 @@ func (w *world) run() outcome {
 	}
 	out.lost = len(w.stores[bus.ConsumerRecorder].dead)
 	out.lives = len(w.stores[bus.ConsumerRecorder].lives)
+	out.forgotten, out.nowhere, out.restored = w.losses.lost, w.losses.numbers(), w.losses.restores
 	return out
 }
 
@@ -127,6 +140,22 @@ func (w *world) strike(rng *rand.Rand, undone *sync.WaitGroup) {
 	after := func(most time.Duration, undo func()) {
 		d := time.Duration(rng.Int64N(int64(most)))
 		undone.Go(func() { <-time.After(d); undo() })
+	}
+	switch {
+	case w.forgetful && rng.IntN(5) == 0:
+		n := 1 + rng.IntN(6)
+		if rng.IntN(4) == 0 {
+			n = 1000
+		}
+		for _, name := range bus.Consumers() {
+			if name == consumer || rng.IntN(2) == 0 {
+				w.losses.add(name, w.stores[name].forget(n))
+			}
+		}
+		return
+	case w.restores && rng.IntN(4) == 0:
+		w.copy()
+		return
 	}
 	what := rng.IntN(11)
 	if w.steady {
@@ -184,7 +213,7 @@ func (w *world) quiet() {
 		g := w.gateway
 		w.mu.Unlock()
 		if g != nil {
-			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool) {
+			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool) && w.losses.settled() {
 				w.note("quiet")
 				return
 			}
@@ -194,6 +223,29 @@ func (w *world) quiet() {
 			return
 		}
 	}
+}
+
+// copy makes a copy of the gateway's disk, at any moment.
+func (w *world) copy() {
+	files := w.disk.Files()
+	w.note("the gateway's disk is copied")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.copied = files
+}
+
+// restore may bring the copy back.
+func (w *world) restore(rng *rand.Rand) {
+	w.mu.Lock()
+	files := w.copied
+	w.mu.Unlock()
+	if files == nil || w.isCalm() || rng.IntN(2) > 0 {
+		return
+	}
+	was := w.disk.Files()
+	w.disk.Restore(files)
+	w.note("the gateway's disk is the copy")
+	w.losses.restored(was, files)
 }
 
 func (w *world) isCalm() bool {

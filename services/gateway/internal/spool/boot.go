@@ -30,6 +30,12 @@ func (s *Spool) boot() error {
 	if err := s.loadState(headers); err != nil {
 		return err
 	}
+	for i, h := range headers {
+		if h != nil && h.producer != s.st.producer {
+			return fmt.Errorf("%w: %s is of producer %x, the directory of %x; move it into a directory of its own, and start a gateway with that",
+				ErrForeign, segmentName(numbers[i]), h.producer, s.st.producer)
+		}
+	}
 	for i, number := range numbers {
 		if err := s.replay(number, headers[i], i == len(numbers)-1); err != nil {
 			return err
@@ -43,7 +49,9 @@ func (s *Spool) boot() error {
 	for _, g := range s.segments {
 		s.st.epoch = max(s.st.epoch, g.epoch)
 	}
-	s.st.epoch++
+	// Not only one more: a directory that was restored from a copy must not count a second
+	// time what it has counted since the copy was made.
+	s.st.epoch = max(s.st.epoch+1, uint64(s.opt.now().UnixMilli()))
 	if err := s.st.save(s.disk); err != nil {
 		return err
 	}

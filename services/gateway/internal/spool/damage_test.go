@@ -28,7 +28,8 @@ type piece struct {
 // requests that did not end, in a segment of the second life.
 type evidence struct {
 	files  map[string][]byte
-	name   string // of the segment
+	name   string    // of the segment
+	epochs [2]uint64 // of the two lives
 	pieces []piece
 	orphan map[uint64]bool // begun in the first life and ended as interrupted in the second
 }
@@ -61,7 +62,8 @@ func gather(t *testing.T) *evidence {
 	}
 	e.pieces = append(e.pieces, piece{kind: "header", to: at})
 	second, stop := run(t, dir, spool.Options{})
-	if _, err := second.Next(ctx, spool.Position{Epoch: 2, Seq: 1}, 1, 9); err != nil { // both are ended
+	e.epochs = [2]uint64{first.Epoch(), second.Epoch()}
+	if _, err := second.Next(ctx, spool.Position{Epoch: second.Epoch(), Seq: 1}, 1, 9); err != nil { // both are ended
 		t.Fatal(err)
 	}
 	add("interrupted", 2, 3)
@@ -170,7 +172,7 @@ func (e *evidence) verdict(t *testing.T, what string, all []spool.Entry, damaged
 	for id := range e.orphan {
 		begun[id] = true
 	}
-	want := map[spool.Position]string{{Epoch: 1, Seq: 1}: "ended"}
+	want := map[spool.Position]string{{Epoch: e.epochs[0], Seq: 1}: "ended"}
 	last := uint64(0)
 	for _, p := range e.pieces {
 		last = max(last, p.seq)
@@ -180,9 +182,9 @@ func (e *evidence) verdict(t *testing.T, what string, all []spool.Entry, damaged
 		case p.kind == "begin":
 			begun[p.id] = begun[p.id] || !damaged(p)
 		case p.kind != "header" && !damaged(p):
-			want[spool.Position{Epoch: 2, Seq: p.seq}], ended[p.id] = p.kind, true
+			want[spool.Position{Epoch: e.epochs[1], Seq: p.seq}], ended[p.id] = p.kind, true
 		case p.kind != "header" && !cut && p.seq < last: // after the last nobody asks
-			want[spool.Position{Epoch: 2, Seq: p.seq}] = "lost"
+			want[spool.Position{Epoch: e.epochs[1], Seq: p.seq}] = "lost"
 		}
 	}
 	interrupted := 0
@@ -194,14 +196,14 @@ func (e *evidence) verdict(t *testing.T, what string, all []spool.Entry, damaged
 	got := map[spool.Position]string{}
 	for _, entry := range all {
 		switch {
-		case entry.Epoch == 3 && entry.Interrupted:
+		case entry.Epoch > e.epochs[1] && entry.Interrupted:
 			interrupted--
 			continue
 		case entry.Lost:
 			got[entry.Position] = "lost"
 		case entry.Interrupted:
 			got[entry.Position] = "interrupted"
-		case entry.Epoch == 1:
+		case entry.Epoch == e.epochs[0]:
 			got[entry.Position] = string(entry.Payload)
 		default:
 			got[entry.Position] = "end"

@@ -11,7 +11,8 @@
 //
 // # Order
 //
-// Each Open is a new epoch, larger than all before it in the directory. Each end gets
+// Each Open is a new epoch, larger than all before it in the directory, and than those of
+// a directory that this one was copied from. Each end gets
 // the next sequence number of the epoch, from 1 and without gaps, stored in its record.
 // Next delivers by epoch, then by sequence number. A number whose record was damaged
 // on disk is delivered as Lost, so that whoever counts can go on.

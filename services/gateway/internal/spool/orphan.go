@@ -2,11 +2,16 @@ package spool
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
-// endOrphans ends as interrupted what an earlier process left open. What finds no room
-// is tried again later.
+// errUnreadable is of a begin that cannot be read now: that its bytes are bad nobody knows.
+var errUnreadable = errors.New("not read")
+
+// endOrphans ends as interrupted what an earlier process left open. What finds no room,
+// or cannot be read now, is tried again later.
 func (s *Spool) endOrphans() error {
 	var group []*op
 	var size int64
@@ -17,6 +22,13 @@ func (s *Spool) endOrphans() error {
 	}
 	for _, o := range s.orphans {
 		payload, err := s.interrupted(o)
+		if errors.Is(err, errUnreadable) {
+			s.unread.Do(func() {
+				s.opt.Log.Error("a begun request cannot be read to be ended, trying again",
+					slog.String("segment", o.segment.name()), slog.Int64("offset", o.off), slog.Any("error", err))
+			})
+			continue
+		}
 		if err != nil {
 			s.drop(o, err)
 			continue
@@ -55,16 +67,22 @@ func (s *Spool) interrupted(o *open) ([]byte, error) {
 	return end, err
 }
 
-// readBegin reads the payload of a begin back.
+// readBegin reads the payload of a begin back. An error is errUnreadable unless the
+// payload is known to be bad.
 func (s *Spool) readBegin(o *open) ([]byte, error) {
 	f, err := s.disk.Open(o.segment.name())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	defer func() { _ = f.Close() }()
 	b := make([]byte, o.length)
-	if n, err := f.ReadAt(b, o.off+headerSize); int64(n) < o.length {
-		return nil, err
+	n, err := f.ReadAt(b, o.off+headerSize)
+	switch {
+	case int64(n) == o.length:
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("payload cut short")
+	default:
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if checksum(b) != o.sum {
 		return nil, errors.New("payload checksum differs")

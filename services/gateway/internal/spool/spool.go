@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"loom.internal/services/gateway/internal/spool/disk"
 )
@@ -21,6 +23,9 @@ var (
 	ErrLocked = errors.New("spool is in use")
 	// ErrVersion is returned by Open for a directory a newer program wrote. It is left as it was.
 	ErrVersion = errors.New("spool is of a newer version")
+	// ErrForeign is returned by Open for a directory with a segment of another one: what is
+	// in it would go out under the wrong name. The directory is left as it was.
+	ErrForeign = errors.New("spool holds a segment of another spool")
 	// ErrFull is returned when MaxBytes or the disk leave no room. Nothing was written;
 	// it passes when segments are confirmed or the disk has space again.
 	ErrFull = errors.New("spool is full")
@@ -120,6 +125,7 @@ type Spool struct {
 	pressed   bool // an append was refused since the last reclaim
 	buf       []byte
 	aside     int64 // bytes copied to quarantine
+	unread    rate.Sometimes
 
 	mu        sync.Mutex
 	queue     []*op
@@ -172,6 +178,7 @@ func OpenOn(dir disk.Dir, opt Options) (*Spool, error) {
 		nextSeq:   1,
 		changed:   make(chan struct{}),
 		confirmed: map[uint64]uint64{},
+		unread:    rate.Sometimes{Interval: time.Minute},
 	}
 	if err := s.boot(); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
@@ -248,17 +255,50 @@ func (s *Spool) signal() {
 
 // Confirm says that every event of the epoch up to seq is in Postgres. Segments that
 // hold nothing else are removed. What is confirmed is remembered as far as its segments
-// are gone: after a restart Next may deliver some of it again.
+// are gone: after a restart Next may deliver some of it again. A lower seq than before
+// says that Postgres has lost some: what is left of it is kept until it is confirmed anew.
 func (s *Spool) Confirm(epoch, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.segments {
-		if g.epoch == epoch && seq > s.confirmed[epoch] {
+		if g.epoch == epoch && seq != s.confirmed[epoch] {
 			s.confirmed[epoch] = seq
 			s.signal()
 			return
 		}
 	}
+}
+
+// Gone is the number up to which an epoch has no event here any more; all of them for an
+// epoch without a segment.
+func (s *Spool) Gone(epoch uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.segments {
+		if g.epoch == epoch {
+			return g.first - 1
+		}
+	}
+	return math.MaxInt64
+}
+
+// Given is how many numbers this epoch has given.
+func (s *Spool) Given() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.segments[len(s.segments)-1].last
+}
+
+// Last is the place of the latest event that is here, and the zero Position without one.
+func (s *Spool) Last() (last Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.segments {
+		if g.ends() > 0 && g.epoch >= last.Epoch {
+			last = Position{g.epoch, g.last}
+		}
+	}
+	return last
 }
 
 // Close gives the directory free. Run must have returned, or never been called; Next must

@@ -106,7 +106,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", c.name, c.got, c.want)
 		}
 	}
-	if _, err := s.Next(gone, spool.Position{Epoch: 1, Seq: 1}, 1, 1); !errors.Is(err, context.Canceled) {
+	if _, err := s.Next(gone, spool.Position{Epoch: s.Epoch(), Seq: 1}, 1, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("next: got %v, want canceled", err)
 	}
 	if _, err := s.Next(ctx, spool.Position{}, 0, 1); err == nil {

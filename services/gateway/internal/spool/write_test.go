@@ -50,7 +50,7 @@ func failWrite(t *testing.T, durability Durability, why syscall.Errno, after int
 	if appends != after+1 {
 		t.Errorf("append %d failed, want %d", appends-1, after)
 	}
-	_, next := s.Next(t.Context(), Position{1, 99}, 1, 1)
+	_, next := s.Next(t.Context(), Position{s.Epoch(), 99}, 1, 1)
 	ran := stop()
 	for what, err := range map[string]error{
 		"the append": err, "begin": s.Begin(t.Context(), [16]byte{99}, nil, 0), "end": s.End(t.Context(), [16]byte{1}, nil), "next": next, "run": ran,
@@ -139,13 +139,13 @@ func TestOldest(t *testing.T) {
 		trace(2)
 		now = now.Add(20 * time.Second)
 		oldest("of two", 60)
-		s.Confirm(1, 1)
+		s.Confirm(s.Epoch(), 1)
 		oldest("of the second", 20)
 		now = now.Add(-time.Minute)
 		oldest("by a clock that was put back", 0)
 		now = now.Add(2 * time.Minute)
 		oldest("by a clock that was put forward", 80)
-		s.Confirm(1, 2)
+		s.Confirm(s.Epoch(), 2)
 		oldest("of none", 0)
 		if err := errors.Join(stop(), s.Close()); err != nil {
 			t.Error(err)

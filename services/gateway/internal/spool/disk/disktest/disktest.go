@@ -38,6 +38,7 @@ type Disk struct {
 	badWrite int   // writes until one fails; negative: none does
 	why      error // it fails
 	readOnly bool
+	badRead  bool  // reads fail
 }
 
 type content struct {
@@ -97,6 +98,24 @@ func (d *Disk) FailWrite(n int, err syscall.Errno) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.badWrite, d.why = n, err
+}
+
+// FailReads has all reads fail, until it is called with false.
+func (d *Disk) FailReads(fail bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.badRead = fail
+}
+
+// Restore makes the disk what it was when Files was called.
+func (d *Disk) Restore(files map[string][]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.names)
+	for name, data := range files {
+		d.names[name] = &content{data: slices.Clone(data), synced: slices.Clone(data)}
+	}
+	d.durable = maps.Clone(d.names)
 }
 
 // Limit sets the size of the disk in bytes; 0 is without limit.
@@ -332,6 +351,9 @@ func (h handle) Size() (int64, error) {
 func (h handle) ReadAt(b []byte, off int64) (int, error) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.d.badRead {
+		return 0, syscall.EIO
+	}
 	if off >= int64(len(h.f.data)) {
 		return 0, io.EOF
 	}
