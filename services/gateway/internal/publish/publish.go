@@ -109,13 +109,13 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 }
 
 // confirm asks how far the consumers have come. A broker that cannot say so now will
-// be asked again.
+// be asked again. A far one gets the time for all the questions, one after the other.
 func (p *Publisher) confirm(ctx context.Context, sent *sent) {
 	lives := sent.lives()
 	if len(lives) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	marks, err := p.opt.Broker.Watermarks(ctx, lives)
 	if err != nil {
