@@ -91,7 +91,7 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 		entries, err := s.Next(next, after, batchEvents, batchBytes)
 		cancel()
 		if ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
-			return nil //nolint:nilerr // both are how draining ends well
+			return nil // both are how draining ends well
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			continue
