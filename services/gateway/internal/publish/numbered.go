@@ -38,7 +38,7 @@ func (t *teller) tell(ctx context.Context, now time.Time) {
 	if now.Sub(t.tried) < sayEvery {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	t.say(ctx, now)
 }

@@ -173,13 +173,16 @@ func (s *store) hasTrace(id [16]byte) bool {
 	return ok
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 type found struct {
 	id         [16]byte
 	epoch, seq uint64
 	begin      bool
 }
 
-// records finds the intact records of a segment, as docs of the package spool describe them.
+// records finds the records of a segment, as docs of the package spool describe them. One
+// that is damaged counts for nothing: its write was never acknowledged.
 func records(data []byte) (all []found) {
 	magic := []byte{0xFF, 'l', 's', 0xFE}
 	for {
@@ -188,14 +191,16 @@ func records(data []byte) (all []found) {
 			return all
 		}
 		b := data[i:]
-		data = b[64:]
-		length := int64(binary.LittleEndian.Uint32(b[8:]))
-		if int64(len(b)) < 64+length || crc32.Checksum(b[64:64+length], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
-			continue // a crash has cut it, or its write was not synced
+		data = b[4:]
+		size := 64 + uint64(binary.LittleEndian.Uint32(b[8:]))
+		if binary.LittleEndian.Uint32(b[4:]) != crc32.Checksum(b[8:64], castagnoli) || uint64(len(b)) < size ||
+			binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[64:size], castagnoli) {
+			continue
 		}
 		all = append(all, found{
 			id: [16]byte(b[16:32]), epoch: binary.LittleEndian.Uint64(b[32:]), seq: binary.LittleEndian.Uint64(b[40:]), begin: b[56] == 1,
 		})
+		data = b[size:]
 	}
 }
 
