@@ -96,13 +96,14 @@ class World {
     return res.ok ? res.json() : undefined
   }
 
-  /** The trace of an answer: of its headers, which may be of an SDK, or of its id. */
-  trace(answer, done = () => true) {
+  /** The trace of an answer: of its headers, which may be of an SDK, or of its id. It is
+   * there once its usage has been accounted. */
+  trace(answer) {
     const id = typeof answer === 'string' ? answer : (answer.headers.get?.('x-loom-trace-id') ?? answer.headers['x-loom-trace-id'])
     assert.ok(id, 'the answer has no x-loom-trace-id')
     return eventually(`trace ${id}`, async () => {
       const t = await this.#api(`/api/v1/traces/${id}`)
-      return t && done(t) ? t : undefined
+      return t && t.cost_status !== 'pending' ? t : undefined
     })
   }
 
