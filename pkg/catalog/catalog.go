@@ -6,12 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
-
-	"loom.internal/pkg/envelope"
 )
 
 // Kind is the dialect a provider speaks.
@@ -65,13 +62,6 @@ const (
 	InjectOn   InjectUsage = "on"
 	InjectOff  InjectUsage = "off"
 )
-
-// Secret is a provider's API key, sealed for the provider's name and origin.
-type Secret struct {
-	Ciphertext []byte `json:"ciphertext"`
-	IV         []byte `json:"iv"`
-	KeyVersion uint32 `json:"key_version"`
-}
 
 // Route sends the models its pattern matches to targets.
 type Route struct {
@@ -178,49 +168,6 @@ func ParseBaseURL(s string) (*url.URL, error) {
 		return nil, errors.New("must not hold a query or fragment")
 	}
 	return u, nil
-}
-
-// SealSecret seals a provider's API key. It opens again only for the same name and
-// the same scheme, host and port: a changed base URL makes it useless.
-func SealSecret(ring *envelope.Ring, name, baseURL, secret string) (*Secret, error) {
-	origin, err := origin(baseURL)
-	if err != nil {
-		return nil, err
-	}
-	s, err := ring.SealSecret([]byte(secret), name, origin)
-	if err != nil {
-		return nil, err
-	}
-	return &Secret{Ciphertext: s.Ciphertext, IV: s.IV, KeyVersion: s.KeyVersion}, nil
-}
-
-// OpenSecret gives the provider's API key; empty if it has none.
-func (p *Provider) OpenSecret(ring *envelope.Ring) (string, error) {
-	if p.Secret == nil {
-		return "", nil
-	}
-	origin, err := origin(p.BaseURL)
-	if err != nil {
-		return "", err
-	}
-	s := envelope.Sealed{Ciphertext: p.Secret.Ciphertext, IV: p.Secret.IV, KeyVersion: p.Secret.KeyVersion}
-	plain, err := ring.OpenSecret(s, p.Name, origin)
-	if err != nil {
-		return "", fmt.Errorf("secret of provider %s: %w", p.Name, err)
-	}
-	return string(plain), nil
-}
-
-func origin(baseURL string) (string, error) {
-	u, err := ParseBaseURL(baseURL)
-	if err != nil {
-		return "", fmt.Errorf("base_url %w", err)
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port), nil
 }
 
 // Table finds the route of a model. It is immutable.

@@ -1,7 +1,6 @@
 package catalog_test
 
 import (
-	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"loom.internal/pkg/catalog"
-	"loom.internal/pkg/envelope"
 )
 
 func routes(models ...string) []catalog.Route {
@@ -90,42 +88,5 @@ func TestParseBaseURL(t *testing.T) {
 		if _, err := catalog.ParseBaseURL(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
-	}
-}
-
-func TestSecretBelongsToNameAndOrigin(t *testing.T) {
-	t.Parallel()
-	ring, err := envelope.SingleRing(strings.Repeat("0123456789abcdef", 4))
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := catalog.SealSecret(ring, "openai", "https://API.openai.com/v1", "sk-up")
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(name, baseURL string) (string, error) {
-		return (&catalog.Provider{Name: name, BaseURL: baseURL, Secret: secret}).OpenSecret(ring)
-	}
-	// The same origin in other words, and another path on it.
-	for _, same := range []string{"https://api.openai.com/v1", "https://api.openai.com:443/v2"} {
-		if got, err := open("openai", same); got != "sk-up" || err != nil {
-			t.Errorf("%s: %q, %v", same, got, err)
-		}
-	}
-	for name, p := range map[string][2]string{
-		"another name":   {"other", "https://api.openai.com/v1"},
-		"another host":   {"openai", "https://evil.example/v1"},
-		"another port":   {"openai", "https://api.openai.com:8443/v1"},
-		"another scheme": {"openai", "http://api.openai.com:443/v1"},
-	} {
-		if got, err := open(p[0], p[1]); !errors.Is(err, envelope.ErrOpen) || got != "" {
-			t.Errorf("%s: %q, %v; want ErrOpen", name, got, err)
-		}
-	}
-	if got, err := (&catalog.Provider{Name: "demo"}).OpenSecret(ring); got != "" || err != nil {
-		t.Errorf("provider without a secret: %q, %v", got, err)
-	}
-	if _, err := catalog.SealSecret(ring, "x", "nowhere", "s"); err == nil {
-		t.Error("sealed for a base URL that is none")
 	}
 }

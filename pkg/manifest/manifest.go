@@ -6,11 +6,9 @@ package manifest
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
-	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/tenant"
 )
@@ -27,30 +25,6 @@ type Manifest struct {
 	Routes    []Route    `json:"routes,omitempty" yaml:"routes"`
 	Tenants   []Tenant   `json:"tenants,omitempty" yaml:"tenants"`
 	Prices    []Price    `json:"prices,omitempty" yaml:"prices"`
-}
-
-// Provider is an upstream. Secret is in clear here, on its way to be sealed; empty
-// leaves a stored one alone unless the origin of BaseURL changes.
-type Provider struct {
-	Name    string       `json:"name" yaml:"name"`
-	Kind    catalog.Kind `json:"kind" yaml:"kind"`
-	BaseURL string       `json:"base_url,omitempty" yaml:"base_url"`
-	Secret  string       `json:"secret,omitempty" yaml:"secret"`
-}
-
-// Route sends models to targets. OnDisconnect says what becomes of an answer whose
-// client has left: "cancel", which empty stands for, or "finish".
-type Route struct {
-	Model        string               `json:"model" yaml:"model"`
-	Targets      []Target             `json:"targets" yaml:"targets"`
-	OnDisconnect catalog.OnDisconnect `json:"on_disconnect,omitempty" yaml:"on_disconnect"`
-}
-
-// Target is a provider, the model's name there (empty: as asked) and a weight (0 is 1).
-type Target struct {
-	Provider string `json:"provider" yaml:"provider"`
-	Model    string `json:"model,omitempty" yaml:"model"`
-	Weight   int    `json:"weight,omitempty" yaml:"weight"`
 }
 
 // Tenant is a customer with its keys. An empty field leaves what is stored alone; a new
@@ -160,55 +134,6 @@ func (v *validator) text(path, s string) {
 		v.fault(path, "is missing")
 	} else if len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xFFFD }) {
 		v.fault(path, "must be at most 256 bytes of printable text")
-	}
-}
-
-func (v *validator) provider(path string, p Provider) {
-	v.name(path+".name", p.Name)
-	v.once(path+".name", "provider", p.Name)
-	if !slices.Contains(catalog.Kinds(), p.Kind) {
-		v.fault(path+".kind", "%q: use one of %v", p.Kind, catalog.Kinds())
-		return
-	}
-	switch {
-	case p.Kind == catalog.Demo:
-		if p.BaseURL != "" || p.Secret != "" {
-			v.fault(path, "a demo provider takes neither base_url nor secret")
-		}
-		return
-	case p.BaseURL == "":
-		v.fault(path+".base_url", "is missing: the address SDKs would use, such as https://api.openai.com/v1")
-	default:
-		if _, err := catalog.ParseBaseURL(p.BaseURL); err != nil {
-			v.fault(path+".base_url", "%v", err)
-		}
-	}
-	if strings.ContainsFunc(p.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		v.fault(path+".secret", "must be printable ASCII without spaces")
-	}
-}
-
-func (v *validator) route(path string, r Route) {
-	v.text(path+".model", r.Model)
-	v.once(path+".model", "route", r.Model)
-	if len(r.Targets) == 0 {
-		v.fault(path+".targets", "is empty: name at least one provider")
-	}
-	if len(r.Targets) > MaxTargets {
-		v.fault(path+".targets", "has %d entries, at most %d", len(r.Targets), MaxTargets)
-	}
-	if _, err := catalog.ParseOnDisconnect(string(r.OnDisconnect)); err != nil {
-		v.fault(path+".on_disconnect", "%v", err)
-	}
-	for i, t := range r.Targets {
-		at := fmt.Sprintf("%s.targets[%d]", path, i)
-		v.name(at+".provider", t.Provider)
-		if t.Model != "" {
-			v.text(at+".model", t.Model)
-		}
-		if t.Weight < 0 || t.Weight > 1000 {
-			v.fault(at+".weight", "%d: between 1 and 1000", t.Weight)
-		}
 	}
 }
 

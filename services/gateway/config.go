@@ -34,6 +34,7 @@ type Config struct {
 	WriteTimeout          time.Duration `split_words:"true" default:"1m" desc:"For a client to take what it was sent"`
 	BodyTimeout           time.Duration `split_words:"true" default:"2m" desc:"For a client to send its request"`
 	MaxBody               int64         `split_words:"true" default:"33554432" desc:"Of a request"`
+	BodyMemory            int64         `split_words:"true" default:"1073741824" desc:"Of all requests being served; beyond it they are refused with 503"`
 
 	CaptureLimit int `split_words:"true" default:"16777216" desc:"Of each body kept in a trace; what is longer is cut there. At most 16777216"`
 
@@ -84,6 +85,7 @@ func (c *Config) Validate() error {
 		check(d.d > 0, d.name, "must be over 0, got %s", d.d)
 	}
 	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
+	check(c.BodyMemory >= c.MaxBody, "BODY_MEMORY", "must be at least MAX_BODY, which is %d, got %d", c.MaxBody, c.BodyMemory)
 	check(c.CaptureLimit >= 0 && c.CaptureLimit <= event.MaxBody, "CAPTURE_LIMIT", "must be 0 to %d, got %d", event.MaxBody, c.CaptureLimit)
 	check(c.SpoolDir != "", "SPOOL_DIR", "is empty: name a directory that survives the process, one for each gateway")
 	check(c.SpoolMaxBytes >= c.minSpool(), "SPOOL_MAX_BYTES", "must be at least %d with this CAPTURE_LIMIT, got %d", c.minSpool(), c.SpoolMaxBytes)

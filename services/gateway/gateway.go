@@ -17,6 +17,7 @@ import (
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/telemetry"
 	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/balance"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/provider"
 	"loom.internal/services/gateway/internal/provider/demo"
@@ -76,7 +77,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, deps: d}
 	s.transport = egress.NewTransport(egress.Options{
-		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: cfg.HeaderTimeout,
+		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout,
 	})
 	s.directory, err = directory.New(directory.Options{
 		NATS: d.NATS, Hasher: hasher, Log: d.Log, Metrics: directory.NewMetrics(d.Metrics),
@@ -102,10 +103,14 @@ func New(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.publisher = publish.New(publish.Options{Broker: broker, Bodies: bodies, Log: d.Log, Metrics: d.Metrics, Drain: cfg.Drain, Resend: cfg.ResendAfter})
+	balancer, err := balance.New(balance.Options{Metrics: d.Metrics})
+	if err != nil {
+		return nil, err
+	}
 	s.proxy = proxy.New(proxy.Options{
-		Directory: s.directory, Recorder: s.recorder, Ring: ring, Log: d.Log, Metrics: d.Metrics,
-		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
-		IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
+		Directory: s.directory, Recorder: s.recorder, Balancer: balancer, Ring: ring, Log: d.Log, Metrics: d.Metrics,
+		MaxBody: cfg.MaxBody, BodyMemory: cfg.BodyMemory, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
+		HeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
 	})
 	d.Ready.Set(readyDirectory, errors.New("keys and catalogue not read yet"))
 	return s, nil

@@ -58,6 +58,8 @@ type setup struct {
 	upstream string // of provider "up"
 	kind     catalog.Kind
 	change   func(*gateway.Config)
+	others   map[string]string // name and base URL of more providers
+	routes   []catalog.Route   // more of them
 	noStart  bool
 }
 
@@ -98,6 +100,10 @@ func start(tb testing.TB, s setup) *world {
 			catalog.Route{Model: "finish-*", Targets: []catalog.Target{{Provider: "up"}}, OnDisconnect: catalog.Finish},
 			catalog.Route{Model: "alias", Targets: []catalog.Target{{Provider: "up", Model: "gpt-real \"quoted\""}}})
 	}
+	for name, base := range s.others {
+		providers = append(providers, catalog.Provider{Name: name, Kind: catalog.Compatible, BaseURL: base})
+	}
+	routes = append(routes, s.routes...)
 	w.put(bus.KeyCatalog, catalog.Snapshot{Revision: w.next(), Providers: providers, Routes: routes})
 	if !s.noStart {
 		w.start(s.change)
@@ -111,7 +117,7 @@ func (w *world) config(change func(*gateway.Config)) gateway.Config {
 		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
-		MaxBody: 32 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
+		MaxBody: 32 << 20, BodyMemory: 256 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
 	}
 	if w.spool == "" {
 		w.spool = w.tb.TempDir()

@@ -49,6 +49,7 @@ func TestRefusals(t *testing.T) {
 		{"inactive tenant", "POST", chat, demoChat, []string{auth, "Bearer " + inactive}, 401, "auth_error", "invalid_api_key"},
 		{"unknown tenant", "POST", chat, demoChat, []string{auth, "Bearer " + orphan}, 401, "auth_error", "invalid_api_key"},
 		{"two keys that differ", "POST", chat, demoChat, []string{"X-Api-Key", reader}, 401, "auth_error", "invalid_api_key"},
+		{"three keys, one differs", "POST", chat, demoChat, []string{"X-Api-Key", w.key, "Api-Key", reader}, 401, "auth_error", "invalid_api_key"},
 		{"scope", "POST", chat, demoChat, []string{auth, "Bearer " + reader}, 403, invalid, "missing_scope"},
 		{"model not allowed", "POST", chat, `{"model":"loom-demo-large"}`, []string{auth, "Bearer " + narrow}, 403, invalid, "model_not_allowed"},
 		{"empty body", "POST", chat, "", nil, 400, invalid, ""},
@@ -92,7 +93,8 @@ func TestRefusals(t *testing.T) {
 	}
 	equal(t, "x-api-key", w.chat(demoChat, auth, "", "X-Api-Key", w.key).status, 200)
 	equal(t, "the same key twice", w.chat(demoChat, "X-Api-Key", w.key).status, 200)
-	if got := w.traces(5); len(got) != 5 { // what was refused made none
+	equal(t, "api-key", w.chat(demoChat, auth, "", "Api-Key", w.key).status, 200)
+	if got := w.traces(6); len(got) != 6 { // what was refused made none
 		t.Errorf("got %d traces", len(got))
 	}
 	list := func(key string) string {

@@ -109,7 +109,7 @@ func TestHeaders(t *testing.T) {
 		"X-Request-Id", "req_provider", "X-Ratelimit-Remaining-Tokens", "7", "Openai-Organization", "owner", "Set-Cookie", "__cf_bm=1",
 		"Retry-After-Ms", "9", "Server", "cloudflare", "Alt-Svc", "h3", "X-Hop", "1", "Connection", "X-Hop", "X-Loom-Trace-Id", "forged", "X-Ms-Region", "Sweden")
 	w := start(t, setup{upstream: up.URL})
-	a := w.chat(asked, "Authorization", "", "X-Api-Key", w.key, "Api-Key", "a", "Cookie", "c", "Openai-Organization", "org", "Openai-Project", "p",
+	a := w.chat(asked, "Authorization", "", "X-Api-Key", w.key, "Api-Key", w.key, "Cookie", "c", "Openai-Organization", "org", "Openai-Project", "p",
 		"X-Forwarded-For", "1.2.3.4", "Idempotency-Key", "idem", "X-Stainless-Lang", "js", "User-Agent", "me/1", "Openai-Beta", "b",
 		"Connection", "X-Private", "X-Private", "1", "Accept-Encoding", "br", "X-Loom-Session-Id", "s1", "Traceparent", "00-1")
 	equal(t, "status", a.status, 200)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"loom.internal/pkg/manifest"
 )
 
 // decoder fills the manifest's structs from YAML nodes. It goes on after a fault, so
@@ -51,6 +53,9 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	case n.Tag == "!!null":
 	case v.Type() == reflect.TypeFor[*time.Time]():
 		d.time(path, n, v)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(path, n, v.Elem())
 	case v.Kind() == reflect.Struct:
 		d.mapping(path, n, v)
 	case v.Kind() == reflect.Slice:
@@ -104,6 +109,10 @@ func (d *decoder) sequence(path string, n *yaml.Node, v reflect.Value) {
 func (d *decoder) text(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.ScalarNode {
 		d.refuse(path, n, "must be text, not %s", describe(n))
+		return
+	}
+	if v.Type() == reflect.TypeFor[manifest.Duration]() && n.Tag != "!!str" {
+		d.refuse(path, n, "must be a length of time such as 30s, not %s", describe(n))
 		return
 	}
 	if n.Tag != "!!str" && n.Tag != "!!timestamp" {

@@ -32,7 +32,7 @@ func environment(pairs ...string) func(string) (string, bool) {
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	f, err := manifestfile.Load(filepath.Join("testdata", "whole.yaml"), environment("KEY", "sk-${WEIGHT}", "WEIGHT", "3"))
+	f, err := manifestfile.Load(filepath.Join("testdata", "whole.yaml"), environment("KEY", "sk-${WEIGHT}", "WEIGHT", "3", "LONG", "1m30s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +41,18 @@ func TestLoad(t *testing.T) {
 		Providers: []manifest.Provider{
 			{Name: "openai", Kind: "openai", BaseURL: "https://api.openai.com/v1", Secret: "sk-${WEIGHT}"},
 			{Name: "demo", Kind: "demo"},
+			{
+				Name: "azure", Kind: "azure", BaseURL: "https://x.openai.azure.com", APIVersion: "2024-10-21", InjectUsage: "off",
+				Entra: &manifest.Entra{TenantID: "contoso.onmicrosoft.com", ClientID: "0"},
+			},
+			{Name: "groq", Kind: "compatible", Preset: "groq", Secret: "sk-${WEIGHT}"},
 		},
 		Routes: []manifest.Route{
 			{Model: "gpt-*", Targets: []manifest.Target{{Provider: "openai", Weight: 3}}},
-			{Model: "*", Targets: []manifest.Target{{Provider: "demo", Model: "loom-demo"}}},
+			{
+				Model: "*", Targets: []manifest.Target{{Provider: "demo", Model: "loom-demo"}},
+				Balance: "weighted", Retries: 2, ConnectTimeout: "500ms", Timeout: "1m30s",
+			},
 		},
 		Tenants: []manifest.Tenant{{
 			ID: "acme", Name: "${KEY} costs $5", Status: tenant.Active, ContentMode: "metadata",
@@ -69,9 +77,9 @@ func TestLoad(t *testing.T) {
 		{Path: "nowhere", Message: "whole"},
 	})
 	const lines = "testdata/whole.yaml: nowhere: whole\n" +
-		"testdata/whole.yaml:8: routes[0].targets[0].provider: a\n" +
-		"testdata/whole.yaml:11: routes[1]: b\n" +
-		"testdata/whole.yaml:23: tenants[0].keys[1].models[3]: c"
+		"testdata/whole.yaml:18: routes[0].targets[0].provider: a\n" +
+		"testdata/whole.yaml:21: routes[1]: b\n" +
+		"testdata/whole.yaml:37: tenants[0].keys[1].models[3]: c"
 	if d := cmp.Diff(strings.ReplaceAll(lines, "/", string(filepath.Separator)), got.Error()); d != "" {
 		t.Errorf("located faults (-want +got):\n%s", d)
 	}

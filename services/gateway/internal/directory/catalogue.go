@@ -19,6 +19,7 @@ type Catalogue struct {
 
 type upstream struct {
 	kind     catalog.Kind
+	address  string
 	provider provider.Provider // nil when it could not be opened
 }
 
@@ -28,8 +29,11 @@ type Target struct {
 	Provider string // its name
 	Kind     catalog.Kind
 	Model    string            // the name the provider knows the model by
+	Key      string            // of provider, its address and the model: what is known of its health goes by it
 	Upstream provider.Provider // nil when the provider could not be opened
-	Finish   bool              // the answer is read to its end even when the client has left
+	Weight   int               // its share among the route's targets, at least 1
+	Options  catalog.RouteOptions
+	Finish   bool // the answer is read to its end even when the client has left
 }
 
 // Targets are the places a model can be answered at, in order; nil when no route
@@ -48,6 +52,7 @@ func (c *Catalogue) Targets(model string) []Target {
 		u := c.providers[t.Provider]
 		targets = append(targets, Target{
 			Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider,
+			Key: t.Provider + " " + u.address + " " + name, Weight: max(t.Weight, 1), Options: route.RouteOptions,
 			Finish: route.OnDisconnect == catalog.Finish,
 		})
 	}
@@ -104,7 +109,7 @@ func (d *Directory) setCatalogue(ctx context.Context, data []byte) {
 		if err != nil {
 			log.LogAttrs(ctx, slog.LevelError, "provider cannot be used, its models answer 503", slog.String("provider", p.Name), slog.Any("error", err))
 		}
-		c.providers[p.Name] = upstream{p.Kind, opened}
+		c.providers[p.Name] = upstream{p.Kind, p.BaseURL, opened}
 	}
 	d.models.Store(c)
 	log.LogAttrs(ctx, slog.LevelInfo, "catalogue in force", slog.Int64("revision", s.Revision),

@@ -52,7 +52,15 @@ var (
 	CountTokens      = Endpoint{Name: "messages.count_tokens", Path: "messages/count_tokens", Scope: tenant.ScopeChat, Dialect: Anthropic}
 )
 
-// All lists them.
+// Calls about stored responses; they are asked of whoever made the response.
+var (
+	RetrieveResponse = Endpoint{Name: "responses.retrieve", Path: "responses", Scope: tenant.ScopeChat, Body: None}
+	DeleteResponse   = Endpoint{Name: "responses.delete", Path: "responses", Scope: tenant.ScopeChat, Body: None}
+	CancelResponse   = Endpoint{Name: "responses.cancel", Path: "responses", Scope: tenant.ScopeChat, Body: None}
+	ListInputItems   = Endpoint{Name: "responses.input_items", Path: "responses", Scope: tenant.ScopeChat, Body: None}
+)
+
+// All lists those that are posted to.
 func All() []Endpoint {
 	return []Endpoint{
 		Chat, Completions, Responses, Embeddings, Moderations, Speech, Transcriptions, Translations, ImageGenerations, ImageEdits,
@@ -63,4 +71,9 @@ func All() []Endpoint {
 // OpenAIs lists those of OpenAI's API.
 func OpenAIs() []Endpoint {
 	return slices.DeleteFunc(All(), func(e Endpoint) bool { return e.Dialect != OpenAI })
+}
+
+// Deployed lists those that Azure has under a deployment.
+func Deployed() []Endpoint {
+	return slices.DeleteFunc(OpenAIs(), func(e Endpoint) bool { return e == Responses || e == Moderations })
 }

@@ -104,6 +104,14 @@ func ModelNotFound(model string) *Error {
 	}
 }
 
+// NotServed is for an endpoint that no target of the model's route has.
+func NotServed(path, model string) *Error {
+	return &Error{
+		Status: http.StatusNotFound, Type: typeInvalid, Code: "model_not_found", Param: "model",
+		Message: fmt.Sprintf("The model '%s' does not exist at /%s: no provider of it serves this endpoint.", quoted(model), path),
+	}
+}
+
 // Invalid is for a request whose body cannot be used; param names the member at fault.
 func Invalid(param, message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Type: typeInvalid, Param: param, Message: message}

@@ -20,7 +20,7 @@ const (
 	maxMetadata = 64  // members of metadata that are kept
 )
 
-// Request is what the gateway reads of a chat completion request. The body itself is
+// Request is what the gateway reads of a request with a JSON body. The body itself is
 // kept as it came: what is not named here is never decoded.
 type Request struct {
 	Model            string
@@ -29,9 +29,12 @@ type Request struct {
 	Metadata         []Member // members with a string as value, in the body's order
 	User             string
 	SafetyIdentifier string
+	PreviousResponse string // id of the stored response that this one goes on from
+	Conversation     bool   // it goes on a stored conversation
 
 	body          []byte
 	seen          []string // names of the members read
+	empty         bool     // the object has no member
 	model         span
 	streamOptions span // of the whole value; empty when absent
 	optionsKind   jsontext.Kind
@@ -39,6 +42,31 @@ type Request struct {
 	includeUsage  span // of the value within stream_options; empty when absent
 	includeKind   jsontext.Kind
 }
+
+// Facts are what the gateway acts on and records of a request, whatever its shape.
+type Facts struct {
+	Model            string
+	Stream           bool
+	EndUser          string
+	Metadata         []Member
+	PreviousResponse string
+	Conversation     bool
+}
+
+// Facts are those of the request.
+func (r *Request) Facts() Facts {
+	f := Facts{
+		Model: r.Model, Stream: r.Stream, EndUser: r.SafetyIdentifier, Metadata: r.Metadata,
+		PreviousResponse: r.PreviousResponse, Conversation: r.Conversation,
+	}
+	if f.EndUser == "" {
+		f.EndUser = r.User
+	}
+	return f
+}
+
+// Record is the body as it came.
+func (r *Request) Record() []byte { return r.body }
 
 // Member is a name and its string in a JSON object.
 type Member struct{ Name, Value string }
@@ -54,8 +82,9 @@ type splice struct {
 
 // ParseRequest checks that body is one JSON object, nested at most 64 deep, and reads
 // what the gateway acts on. A member it acts on may stand there only once: two
-// readers could otherwise see two different requests. The Request keeps body.
-func ParseRequest(body []byte) (*Request, *Error) {
+// readers could otherwise see two different requests. The model is the one named, such
+// as by the path, and only where that is empty the body's. The Request keeps body.
+func ParseRequest(body []byte, named string) (*Request, *Error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, Invalid("", "The request body is empty: send a JSON object.")
 	}
@@ -69,9 +98,10 @@ func ParseRequest(body []byte) (*Request, *Error) {
 		}
 		return nil, Invalid("", "The request body must be a JSON object.")
 	}
-	r := &Request{body: body}
+	r := &Request{body: body, empty: true}
 	var fault *Error
 	err := lenient.EachMember(dec, func(name string) error {
+		r.empty = false
 		fault = r.member(dec, name)
 		if fault != nil {
 			return fault
@@ -91,16 +121,18 @@ func ParseRequest(body []byte) (*Request, *Error) {
 		return nil, fault
 	case err != nil:
 		return nil, malformed(err)
+	case named != "":
+		r.Model = named
 	case r.model.empty():
 		return nil, Invalid("model", "You must provide a model parameter.")
 	}
-	return r, nil
+	return r, CheckModel(r.Model)
 }
 
 // member reads the value of a top-level member.
 func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 	switch name {
-	case "model", "stream", "stream_options", "metadata", "user", "safety_identifier":
+	case "model", "stream", "stream_options", "metadata", "user", "safety_identifier", "previous_response_id", "conversation":
 	default:
 		return skip(dec)
 	}
@@ -116,11 +148,7 @@ func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 	at := span{int(dec.InputOffset()) - len(value), int(dec.InputOffset())}
 	switch name {
 	case "model":
-		r.model = at
-		r.Model = lenient.Text(value)
-		if kind != '"' || r.Model == "" || len(r.Model) > maxModel || !utf8.ValidString(r.Model) || strings.IndexByte(r.Model, 0) >= 0 {
-			return Invalid("model", fmt.Sprintf("model must be a string of 1 to %d bytes of text.", maxModel))
-		}
+		r.model, r.Model = at, lenient.Text(value) // any other kind reads as empty, which is refused
 	case "stream":
 		r.Stream = kind == 't'
 	case "stream_options":
@@ -136,6 +164,18 @@ func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 		r.User = lenient.Text(value)
 	case "safety_identifier":
 		r.SafetyIdentifier = lenient.Text(value)
+	case "previous_response_id":
+		r.PreviousResponse = lenient.Text(value)
+	case "conversation":
+		r.Conversation = kind != 'n'
+	}
+	return nil
+}
+
+// CheckModel judges a model's name.
+func CheckModel(name string) *Error {
+	if name == "" || len(name) > maxModel || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0 {
+		return Invalid("model", fmt.Sprintf("model must be a string of 1 to %d bytes of text.", maxModel))
 	}
 	return nil
 }
@@ -171,18 +211,32 @@ func (r *Request) options(value jsontext.Value, base int) *Error {
 	return nil
 }
 
-// Rewrite gives the body to send: for another model if model is not empty, and asking
-// for usage if askUsage is set. Every other byte stays; without a change it is the
-// body itself.
+// Rewrite gives the body to send: for that model, and asking for usage if askUsage is
+// set. Every other byte stays; without a change it is the body itself.
 func (r *Request) Rewrite(model string, askUsage bool) []byte {
 	var edits []splice
-	if model != "" && model != r.Model {
-		edits = append(edits, splice{r.model, string(lenient.AppendText(nil, model))})
+	var first []string // members to begin the object with
+	text := string(lenient.AppendText(nil, model))
+	switch {
+	case r.model.empty():
+		first = append(first, `"model":`+text)
+	case lenient.Text(r.body[r.model.start:r.model.end]) != model:
+		edits = append(edits, splice{r.model, text})
 	}
 	if askUsage {
-		if edit, ok := r.usageEdit(); ok {
+		switch edit, ok := r.usageEdit(); {
+		case ok && edit.empty():
+			first = append(first, edit.text)
+		case ok:
 			edits = append(edits, edit)
 		}
+	}
+	if len(first) > 0 {
+		open := bytes.IndexByte(r.body, '{') + 1
+		if !r.empty {
+			first = append(first, "")
+		}
+		edits = append(edits, splice{span{open, open}, strings.Join(first, ",")})
 	}
 	return apply(r.body, edits)
 }
@@ -197,12 +251,12 @@ func (r *Request) CanAskUsage() bool {
 	return ok
 }
 
+// usageEdit is the edit that asks for usage; with an empty span it is a member to add.
 func (r *Request) usageEdit() (splice, bool) {
 	const option = `"include_usage":true`
 	switch {
 	case r.streamOptions.empty():
-		open := bytes.IndexByte(r.body, '{') + 1
-		return splice{span{open, open}, `"stream_options":{` + option + `},`}, true
+		return splice{text: `"stream_options":{` + option + `}`}, true
 	case r.optionsKind == 'n':
 		return splice{r.streamOptions, `{` + option + `}`}, true
 	case r.optionsKind != '{':

@@ -11,7 +11,7 @@ import (
 
 func TestParseRequestReadsWhatTheGatewayActsOn(t *testing.T) {
 	t.Parallel()
-	r, fault := openai.ParseRequest([]byte(`{"metadata":{"a":"1","b":2,"c":"\u00e9"},"stream":true,"user":"u","safety_identifier":"s","model":"m","stream_options":{"include_usage":true}}`))
+	r, fault := openai.ParseRequest([]byte(`{"metadata":{"a":"1","b":2,"c":"\u00e9"},"stream":true,"user":"u","safety_identifier":"s","model":"m","stream_options":{"include_usage":true}}`), "")
 	if fault != nil {
 		t.Fatal(fault)
 	}
@@ -45,12 +45,12 @@ func TestParseRequestFaults(t *testing.T) {
 		`{"model":"m","x":` + nest(64) + `}`:                                      "nested more than 64",
 		`{"model":"` + strings.Repeat("m", 513) + `"}`:                            "model must be",
 	} {
-		_, fault := openai.ParseRequest([]byte(body))
+		_, fault := openai.ParseRequest([]byte(body), "")
 		if fault == nil || fault.Status != 400 || !strings.Contains(fault.Message, want) {
 			t.Errorf("%q: got %v, want %q", body, fault, want)
 		}
 	}
-	if _, fault := openai.ParseRequest([]byte(`{"model":"m","s":"[[[[\"{","x":` + nest(63) + `}`)); fault != nil {
+	if _, fault := openai.ParseRequest([]byte(`{"model":"m","s":"[[[[\"{","x":`+nest(63)+`}`), ""); fault != nil {
 		t.Errorf("63 levels within the object: got %v", fault)
 	}
 }
@@ -65,18 +65,18 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, fault := openai.ParseRequest(body)
+		r, fault := openai.ParseRequest(body, "")
 		if fault != nil {
 			if fault.Status != 400 || !json.Valid(fault.Body()) {
 				t.Errorf("fault: %v", fault)
 			}
 			return
 		}
-		if got := r.Rewrite("", false); !bytes.Equal(got, body) {
+		if got := r.Rewrite(r.Model, false); !bytes.Equal(got, body) {
 			t.Errorf("without a change: got %q, want %q", got, body)
 		}
 		out := r.Rewrite("other", r.CanAskUsage())
-		again, fault := openai.ParseRequest(out)
+		again, fault := openai.ParseRequest(out, "")
 		if fault != nil {
 			t.Fatalf("%q became %q: %v", body, out, fault)
 		}
@@ -86,15 +86,38 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
+// A model named by the path goes before the body's, and is put where there is none.
+func TestParseRequestForANamedModel(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{}`:                              `{"model":"d","stream_options":{"include_usage":true}}`,
+		` { "stream":true}`:               ` {"model":"d","stream_options":{"include_usage":true}, "stream":true}`,
+		`{"model":"x","stream":true}`:     `{"stream_options":{"include_usage":true},"model":"d","stream":true}`,
+		`{"model":7,"stream_options":{}}`: `{"model":"d","stream_options":{"include_usage":true}}`,
+	} {
+		r, fault := openai.ParseRequest([]byte(body), "d")
+		if fault != nil || r.Model != "d" {
+			t.Errorf("%s: got %+v, %v", body, r, fault)
+			continue
+		}
+		if got := string(r.Rewrite("d", true)); got != want {
+			t.Errorf("%s: got %s, want %s", body, got, want)
+		}
+	}
+	if _, fault := openai.ParseRequest([]byte(`{}`), "a\x00"); fault == nil || fault.Param != "model" {
+		t.Errorf("a name with NUL: got %v", fault)
+	}
+}
+
 func BenchmarkParseRequest(b *testing.B) {
 	body := []byte(`{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"` + strings.Repeat("lorem ipsum ", 800) + `"}],"temperature":0.5}`)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		r, fault := openai.ParseRequest(body)
+		r, fault := openai.ParseRequest(body, "")
 		if fault != nil {
 			b.Fatal(fault)
 		}
-		r.Rewrite("", true)
+		r.Rewrite(r.Model, true)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
@@ -55,15 +56,21 @@ func (o Opener) Open(p catalog.Provider) (Provider, error) {
 	}
 	switch p.Kind {
 	case catalog.OpenAI, catalog.Compatible:
-		asks := p.Kind == catalog.OpenAI
-		if p.InjectUsage == catalog.InjectOn || p.InjectUsage == catalog.InjectOff {
-			asks = p.InjectUsage == catalog.InjectOn
-		}
 		return openai.New(openai.Options{
-			Base: base, Secret: secret, AsksUsage: asks, Transport: o.Egress,
-			Organization: p.Organization, Project: p.Project, Endpoints: endpoint.OpenAIs(),
+			Base: base, Secret: secret, AsksUsage: p.AsksUsage(), Transport: o.Egress,
+			Organization: p.Organization, Project: p.Project, Endpoints: served(p),
 		}), nil
+	// Kinds with a dialect of their own come here, each with its case.
 	default:
 		return nil, fmt.Errorf("kind %q is not known", p.Kind)
 	}
+}
+
+// served are the endpoints of OpenAI's API that the provider has.
+func served(p catalog.Provider) []endpoint.Endpoint {
+	all, names := endpoint.OpenAIs(), p.Endpoints()
+	if names == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(e endpoint.Endpoint) bool { return !slices.Contains(names, e.Name) })
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"loom.internal/pkg/event"
-	"loom.internal/services/gateway/internal/capture"
+	"loom.internal/services/gateway/internal/balance"
+	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
+	"loom.internal/services/gateway/internal/provider/call"
 )
 
 // Bounds of an answer that is read whole before it goes out.
@@ -27,51 +29,77 @@ const (
 
 var errTooLarge = errors.New("answer too large")
 
-// answer relays what the provider sent, which is a stream if its content type says
-// so, whatever was asked for.
-func (x *exchange) answer(ctx context.Context, resp *http.Response, up *upstreamBody, called time.Time, hide bool) {
-	x.trace.Region = clean(resp.Header.Get("X-Ms-Region"))
-	if classOfStatus(resp.StatusCode) == "" && isEventStream(resp.Header) {
-		newRelay(x, resp, up, called, hide).run(ctx)
-		return
+// answer is a provider's answer of a status that is a success, on its way to the client.
+type answer struct {
+	x      *exchange
+	plan   *balance.Plan
+	resp   *call.Response
+	up     *upstreamBody
+	called time.Time
+}
+
+// relay sends it on by what it is, whatever was asked for: a stream of events, text
+// that is read whole, or bytes that pass as they come.
+func (a *answer) relay(ctx context.Context, hide bool) {
+	switch {
+	case isEventStream(a.resp.Header):
+		newRelay(a, hide).run(ctx)
+	case isText(a.resp.Header) || a.resp.Body == http.NoBody || a.resp.ContentLength == 0:
+		a.whole(ctx)
+	default:
+		a.pass(ctx)
 	}
-	limit := maxAnswer
-	if resp.StatusCode >= http.StatusBadRequest {
-		limit = maxFault
-	}
-	body, err := readLimited(up, resp.ContentLength, limit)
-	x.trace.ResponseBytes = up.bytes
+}
+
+// whole reads an answer to its end before the client has any of it.
+func (a *answer) whole(ctx context.Context) {
+	x := a.x
+	body, err := readLimited(a.up, a.resp.ContentLength, maxAnswer)
 	if err != nil {
-		class := classTooLarge
+		class := failure.TooLarge
 		if !errors.Is(err, errTooLarge) {
-			if class = x.classify(ctx, err); class == classFailed {
-				class = classCut
+			if class = x.classify(ctx, err); class == failure.Upstream {
+				class = failure.Cut
 			}
 		}
-		x.attempt(resp.StatusCode, class, called)
+		a.note(class)
 		x.fail(ctx, faultOf(class), class, body)
 		return
 	}
-	if class := classOfStatus(resp.StatusCode); class != "" {
-		x.attempt(resp.StatusCode, class, called)
-		x.providerFault(ctx, resp, body, class)
+	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: a.resp.StatusCode, summary: x.form.Whole(body)}
+	e.response, e.truncated = x.form.Keep(a.resp.Header.Get("Content-Type"), body, x.p.opt.CaptureLimit)
+	if e.summary.Failed {
+		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, failure.InsideAnswer
+	}
+	a.translated(&e)
+	a.note(e.class)
+	x.release(ctx, a.resp.Response, body, e)
+}
+
+// note notes the call down, by the class of its error.
+func (a *answer) note(class string) {
+	a.x.attempt(a.resp.StatusCode, class, a.called)
+	a.x.trace.ResponseBytes = a.up.bytes
+	a.plan.Report(balance.Result{Class: class, Status: a.resp.StatusCode, Begun: true})
+}
+
+// translated puts the provider's own usage in the place of its translation.
+func (a *answer) translated(e *ending) {
+	if a.resp.Usage == nil {
 		return
 	}
-	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: resp.StatusCode, response: body, summary: capture.FormOf(x.op).Whole(body)}
-	if e.summary.Failed {
-		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, classInside
+	if own := a.resp.Usage(); own != nil {
+		e.summary.Usage = own
 	}
-	x.attempt(resp.StatusCode, e.class, called)
-	x.release(ctx, resp, body, e)
 }
 
 // release ends the trace and then sends a whole answer of the provider's.
 func (x *exchange) release(ctx context.Context, resp *http.Response, body []byte, e ending) {
-	if x.r.Context().Err() != nil {
-		e.outcome, e.status, e.class = event.Outcome_OUTCOME_CANCELED, statusClientGone, classCanceled
+	if clientGone(x.r.Context()) {
+		e.outcome, e.status, e.class = event.Outcome_OUTCOME_CANCELED, statusClientGone, failure.ClientGone
 	}
 	if !x.end(ctx, e) {
-		openai.Internal().Write(x.w)
+		writeFault(x.w, x.op.Dialect, openai.Internal())
 		return
 	}
 	h := x.w.Header()
@@ -90,8 +118,8 @@ func (x *exchange) providerFault(ctx context.Context, resp *http.Response, body 
 	switch {
 	case resp.StatusCode < http.StatusBadRequest: // a redirect, which is not followed
 		x.fail(ctx, openai.UpstreamNotJSON(resp.StatusCode, nil), class, body)
-	case class == classAuth:
-		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "provider refuses the gateway's credentials: renew its secret",
+	case class == failure.Credentials:
+		x.p.log(ctx, slog.LevelError, "provider refuses the gateway's credentials: renew its secret",
 			slog.String("provider", x.target.Provider), slog.Int("status", resp.StatusCode))
 		x.fail(ctx, openai.ProviderAuth(), class, body)
 	case jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
@@ -111,22 +139,34 @@ func classOfStatus(status int) string {
 	case status >= 200 && status < 300:
 		return ""
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return classAuth
+		return failure.Credentials
 	case status == http.StatusTooManyRequests:
-		return classLimited
+		return failure.RateLimited
 	case status >= 400 && status < 500:
-		return classRejected
+		return failure.Rejected
 	default:
-		return classFailed
+		return failure.Upstream
 	}
 }
 
 func isEventStream(h http.Header) bool {
-	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return mediaType(h) == "text/event-stream" && h.Get("Content-Encoding") == ""
+}
+
+// isText reports whether the body is one to be read whole; what does not say what it is
+// counts as text.
+func isText(h http.Header) bool {
+	t := mediaType(h)
+	return t == "" || t == "application/json" || strings.HasSuffix(t, "+json") || strings.HasPrefix(t, "text/") || t == "application/x-subrip"
+}
+
+func mediaType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
-		mediaType, _, _ = strings.Cut(h.Get("Content-Type"), ";")
+		t, _, _ = strings.Cut(h.Get("Content-Type"), ";")
+		t = strings.ToLower(strings.TrimSpace(t))
 	}
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") && h.Get("Content-Encoding") == ""
+	return t
 }
 
 // readLimited reads all of r; beside errTooLarge comes what fits.

@@ -23,7 +23,7 @@ func (p *Proxy) admit(r *http.Request, scope tenant.Scope) (*tenant.Principal, *
 	case errors.Is(err, tenant.ErrUnauthorized):
 		return nil, openai.InvalidKey()
 	case err != nil:
-		p.opt.Log.LogAttrs(r.Context(), slog.LevelWarn, "key cannot be looked up", slog.Any("error", err))
+		p.log(r.Context(), slog.LevelWarn, "key cannot be looked up", slog.Any("error", err))
 		return nil, openai.Unavailable("The gateway cannot verify API keys right now. Please try again.")
 	case !who.Key.Has(scope):
 		return nil, openai.MissingScope(string(scope))
@@ -31,10 +31,10 @@ func (p *Proxy) admit(r *http.Request, scope tenant.Scope) (*tenant.Principal, *
 	return who, nil
 }
 
-// credentials are the API key of a request: of either header, or of both if they say
-// the same.
+// credentials are the API key of a request: of any of the headers that SDKs put it in,
+// or of several if they say the same.
 func credentials(h http.Header) (key string, ok bool) {
-	if len(h["Authorization"]) > 1 || len(h["X-Api-Key"]) > 1 {
+	if len(h["Authorization"]) > 1 || len(h["X-Api-Key"]) > 1 || len(h["Api-Key"]) > 1 {
 		return "", false
 	}
 	bearer := ""
@@ -45,15 +45,16 @@ func credentials(h http.Header) (key string, ok bool) {
 		}
 		bearer = strings.TrimSpace(token)
 	}
-	plain := strings.TrimSpace(h.Get("X-Api-Key"))
-	switch {
-	case bearer == "":
-		return plain, plain != ""
-	case plain == "" || plain == bearer:
-		return bearer, true
-	default:
-		return "", false
+	for _, said := range [...]string{bearer, strings.TrimSpace(h.Get("X-Api-Key")), strings.TrimSpace(h.Get("Api-Key"))} {
+		switch {
+		case said == "" || said == key:
+		case key == "":
+			key = said
+		default:
+			return "", false
+		}
 	}
+	return key, key != ""
 }
 
 // stack is where a panic came from: functions and lines, without their arguments.

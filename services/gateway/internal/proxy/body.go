@@ -11,16 +11,37 @@ import (
 	"loom.internal/services/gateway/internal/openai"
 )
 
+// read reads the request's body, if there is memory for it.
+func (x *exchange) read() *openai.Error {
+	if fault := x.p.readable(x.r); fault != nil {
+		return fault
+	}
+	if fault := x.reserve(); fault != nil {
+		return fault
+	}
+	start := time.Now()
+	body, fault := x.p.readBody(x.w, x.r)
+	x.waited += time.Since(start)
+	x.body = body
+	x.trim()
+	return fault
+}
+
+// readable judges a body by what its header says.
+func (p *Proxy) readable(r *http.Request) *openai.Error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return openai.EncodedBody(e)
+	}
+	if r.ContentLength > p.opt.MaxBody {
+		return openai.TooLarge(p.opt.MaxBody)
+	}
+	return nil
+}
+
 // readBody reads the whole request body before anything is done with it: net/http
 // notices a client that leaves only from then on.
 func (p *Proxy) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *openai.Error) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, openai.EncodedBody(e)
-	}
 	limit := p.opt.MaxBody
-	if r.ContentLength > limit {
-		return nil, openai.TooLarge(limit)
-	}
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(p.opt.BodyTimeout)) // not every test's writer has one
 	defer func() { _ = conn.SetReadDeadline(time.Time{}) }()

@@ -5,16 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
 
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/faultpoint"
-	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
 	"loom.internal/services/gateway/internal/provider/call"
 )
@@ -23,53 +25,80 @@ import (
 type exchange struct {
 	p       *Proxy
 	op      endpoint.Endpoint
+	form    capture.Form
 	w       http.ResponseWriter
 	r       *http.Request
 	who     *tenant.Principal
 	started time.Time
 	waited  time.Duration // for the client's and the provider's bytes
 
-	body   []byte
-	req    *openai.Request
-	target directory.Target
+	body     []byte
+	reserved int64 // bytes of memory set aside for it
+	req      request
+	stored   *storedCall // of a stored response; nil for everything else
+	targets  []directory.Target
+	target   directory.Target // the one being called
 
 	trace  *event.TraceEvent // nil until begun
 	sealed <-chan sealedBody
 	ended  bool
 }
 
+// request is what is read of a request's body, whatever its shape.
+type request interface {
+	// Facts are what the gateway acts on and records.
+	Facts() openai.Facts
+	// Rewrite gives the body to send: for a model, and asking for usage.
+	Rewrite(model string, askUsage bool) []byte
+	// CanAskUsage reports whether Rewrite can ask for usage where the client did not.
+	CanAskUsage() bool
+	// Record is the body as the trace has it.
+	Record() []byte
+}
+
 // prepare reads the request and finds where it goes. After a fault there is nothing
 // to record: no provider would have seen the request.
-func (x *exchange) prepare() (fault *openai.Error) {
-	start := time.Now()
-	x.body, fault = x.p.readBody(x.w, x.r)
-	x.waited += time.Since(start)
-	if fault != nil {
+func (x *exchange) prepare(named string) (fault *openai.Error) {
+	if fault = x.read(); fault != nil {
 		return fault
 	}
-	if x.req, fault = openai.ParseRequest(x.body); fault != nil {
+	if x.req, fault = x.parse(named); fault != nil {
 		return fault
 	}
-	if !x.who.Key.MayUse(x.req.Model) {
-		return openai.ModelNotAllowed(x.req.Model)
+	model := x.req.Facts().Model
+	if !x.who.Key.MayUse(model) {
+		return openai.ModelNotAllowed(model)
 	}
 	c := x.p.opt.Directory.Catalogue()
 	if c == nil {
 		return openai.Unavailable("The gateway has no models yet. Please try again.")
 	}
-	targets := c.Targets(x.req.Model)
+	targets := c.Targets(model)
 	if len(targets) == 0 {
-		return openai.ModelNotFound(x.req.Model)
+		return openai.ModelNotFound(model)
 	}
-	x.target = targets[0]
-	return nil
+	for _, t := range targets { // one that could not be opened may serve it: that is for a call to tell
+		if t.Upstream == nil || t.Upstream.Serves(x.op) {
+			x.targets = append(x.targets, t)
+		}
+	}
+	if len(x.targets) == 0 {
+		return openai.NotServed(x.op.Path, model)
+	}
+	return x.follow()
 }
 
-// run records the beginning, calls the provider, and relays its answer. Whatever
-// happens in between, the trace is ended.
+// run records the beginning, calls providers until one answers, and relays its answer.
+// Whatever happens in between, the trace is ended.
 func (x *exchange) run(ctx context.Context) {
+	plan := x.plan()
+	defer plan.Close()
+	if fault := x.choose(plan); fault != nil {
+		x.refuse(fault)
+		return
+	}
 	if fault := x.begin(ctx); fault != nil {
-		x.p.refuse(x.w, fault)
+		x.refuse(fault)
 		return
 	}
 	defer func() {
@@ -78,33 +107,22 @@ func (x *exchange) run(ctx context.Context) {
 		}
 	}()
 	x.w.Header().Set(HeaderTraceID, x.trace.GetTraceId())
-	if x.target.Upstream == nil {
-		x.attempt(0, openai.CodeUnavailable, time.Now())
-		x.fail(ctx, openai.Unavailable("The provider of this model is not available."), openai.CodeUnavailable, nil)
-		return
-	}
 	ctx, cancel := x.callContext(ctx)
 	defer cancel(nil)
-	hide := x.op == endpoint.Chat && x.target.Upstream.AsksUsage() && x.req.CanAskUsage()
-	body := x.req.Rewrite(x.target.Model, hide)
-
-	called := time.Now()
-	resp, err := x.target.Upstream.Send(ctx, call.Request{
-		Endpoint: x.op, Model: x.target.Model, Stream: x.req.Stream, Header: upstreamHeader(x.r.Header), Body: body,
-	})
-	x.waited += time.Since(called)
-	if err != nil {
-		class := x.classify(ctx, err)
-		x.attempt(0, class, called)
-		x.p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "provider not reached", slog.String("provider", x.target.Provider),
-			slog.String("trace_id", x.trace.GetTraceId()), slog.String("error_class", class), slog.Any("error", scrub(err)))
-		x.fail(ctx, faultOf(class), class, nil)
-		return
+	if limit := millis(x.target.Options.Timeout, 0); limit > 0 {
+		timer := time.AfterFunc(limit-time.Since(x.started), func() { cancel(errTotal) })
+		defer timer.Stop()
 	}
-	defer func() { _ = resp.Body.Close() }()
-	up := newUpstreamBody(resp.Body, x, cancel)
-	defer up.stop()
-	x.answer(ctx, resp.Response, up, called, hide)
+	for {
+		f := x.try(ctx, plan)
+		if f == nil {
+			return
+		}
+		if !x.again(ctx, plan) {
+			x.giveUp(ctx, f)
+			return
+		}
+	}
 }
 
 // begin makes the trace and has the recorder take note of it.
@@ -116,78 +134,61 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 	}
 	trace := x.newTrace(id.String())
 	if err := x.p.opt.Recorder.Begin(ctx, trace); err != nil {
-		x.p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "request refused: its trace cannot be recorded", slog.Any("error", err))
+		x.p.log(ctx, slog.LevelWarn, "request refused: its trace cannot be recorded", slog.Any("error", err))
 		return openai.Unavailable("The gateway cannot record requests right now. Please try again.")
 	}
 	faultpoint.Hit("gateway.begun")
 	x.trace = trace
-	x.sealed = x.sealAside(x.body)
+	x.sealed = x.sealAside(x.req.Record())
 	return nil
 }
 
-// attempt adds a call of the target to the trace.
-func (x *exchange) attempt(status int, class string, called time.Time) {
-	x.trace.Attempts = append(x.trace.Attempts, &event.Attempt{
-		Provider: clean(x.target.Provider), Model: clean(x.target.Model), Status: int32(status), ErrorClass: class, //nolint:gosec // a status has three digits
-		StartUs: called.Sub(x.started).Microseconds(), DurationUs: time.Since(called).Microseconds(),
-	})
+// refuse answers a request that makes no trace.
+func (x *exchange) refuse(fault *openai.Error) { x.p.refuse(x.w, x.op.Dialect, fault) }
+
+// callQuery is what of the client's query goes to a provider: not the version of an API
+// that the provider's own configuration names.
+func callQuery(r *http.Request) url.Values {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	q := r.URL.Query()
+	q.Del("api-version")
+	return q
+}
+
+// callRequest is the call of the target.
+func (x *exchange) callRequest() (r call.Request, hide bool) {
+	facts := x.req.Facts()
+	hide = x.op == endpoint.Chat && x.target.Upstream.AsksUsage() && x.req.CanAskUsage()
+	r = call.Request{
+		Endpoint: x.op, Model: x.target.Model, Stream: facts.Stream, Header: upstreamHeader(x.r.Header), Query: callQuery(x.r),
+		Body: x.req.Rewrite(x.target.Model, hide),
+	}
+	if x.stored != nil {
+		r.Endpoint, r.Method, r.Suffix = endpoint.Responses, x.r.Method, x.stored.suffix
+	}
+	return r, hide
 }
 
 // fail ends the trace and then answers with the gateway's own error. To a client that
 // has left nothing is sent.
 func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, response []byte) {
 	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: fault.Status, class: class, response: response}
-	if class == classCanceled {
+	if class == failure.ClientGone {
 		e.outcome, e.status = event.Outcome_OUTCOME_CANCELED, statusClientGone
 		x.end(ctx, e)
 		panic(http.ErrAbortHandler)
 	}
-	x.end(ctx, e)
-	fault.Write(x.w)
+	if !x.end(ctx, e) {
+		fault = openai.Internal()
+	}
+	writeFault(x.w, x.op.Dialect, fault)
 }
 
-// Classes of errors in a trace: stable words, never a provider's text.
-const (
-	classCanceled    = "client_gone"
-	classShutdown    = "gateway_shutdown"
-	classUnreachable = "upstream_unreachable"
-	classTimeout     = openai.CodeTimeout
-	classIdle        = "upstream_idle_timeout"
-	classCut         = "upstream_cut"
-	classAuth        = openai.CodeProviderAuth
-	classLimited     = "upstream_rate_limited"
-	classRejected    = "upstream_rejected"
-	classFailed      = openai.CodeUpstream
-	classTruncated   = "upstream_truncated"
-	classTooLarge    = "upstream_answer_too_large"
-	classInside      = "upstream_error_in_answer"
-
-	statusClientGone = 499
+var (
+	errIdle   = errors.New("provider sent nothing for too long")
+	errHeader = errors.New("provider did not begin its answer in time")
+	errDial   = errors.New("provider could not be connected to in time")
+	errTotal  = errors.New("the request took longer than its route allows")
 )
-
-var errIdle = errors.New("provider sent nothing for too long")
-
-// classify names why a provider gave no answer.
-func (x *exchange) classify(ctx context.Context, err error) string {
-	switch cause := context.Cause(ctx); {
-	case clientGone(x.r.Context()): //nolint:contextcheck // of the client, not of the call
-		return classCanceled
-	case errors.Is(cause, httpserve.ErrShutdown):
-		return classShutdown
-	case errors.Is(cause, errIdle):
-		return classIdle
-	}
-	return classOf(err)
-}
-
-// faultOf is the answer for a class.
-func faultOf(class string) *openai.Error {
-	switch class {
-	case classTimeout, classIdle:
-		return openai.UpstreamTimeout()
-	case classShutdown:
-		return openai.Unavailable("The gateway is shutting down. Please try again.")
-	default:
-		return openai.UpstreamFailed()
-	}
-}

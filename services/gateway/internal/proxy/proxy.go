@@ -15,7 +15,10 @@ import (
 
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/telemetry"
 	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/balance"
+	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/openai"
@@ -47,43 +50,56 @@ type Directory interface {
 
 // Options of New. Sizes are in bytes.
 type Options struct {
-	Directory    Directory
-	Recorder     Recorder
-	Ring         *envelope.Ring
-	Log          *slog.Logger
-	Metrics      prometheus.Registerer
-	MaxBody      int64         // of a request
-	BodyTimeout  time.Duration // for the whole request body to arrive
-	CaptureLimit int           // of each body in the trace
-	IdleTimeout  time.Duration // between two reads of an answer
-	WriteTimeout time.Duration // for a client to take what was sent
+	Directory     Directory
+	Recorder      Recorder
+	Balancer      *balance.Balancer
+	Ring          *envelope.Ring
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
+	MaxBody       int64         // of a request
+	BodyMemory    int64         // of all requests that are being served
+	BodyTimeout   time.Duration // for the whole request body to arrive
+	CaptureLimit  int           // of each body in the trace
+	HeaderTimeout time.Duration // for a provider to begin its answer
+	IdleTimeout   time.Duration // between two reads of an answer
+	WriteTimeout  time.Duration // for a client to take what was sent
 }
 
 // Proxy serves the API. It is safe for concurrent use.
 type Proxy struct {
-	opt     Options
-	metrics *metrics
+	opt      Options
+	metrics  *metrics
+	memory   memory
+	throttle telemetry.Throttle
 }
 
 // New makes a proxy.
 func New(o Options) *Proxy {
-	return &Proxy{opt: o, metrics: newMetrics(o.Metrics)}
+	return &Proxy{opt: o, metrics: newMetrics(o.Metrics), memory: newMemory(o.BodyMemory)}
 }
 
-// Chat serves POST /v1/chat/completions.
-func (p *Proxy) Chat() http.Handler {
+// Serve serves an endpoint for the model of that name; for the one that the body names
+// where it is empty.
+func (p *Proxy) Serve(op endpoint.Endpoint, model string) http.Handler {
+	return p.exchange(op, func(x *exchange) *openai.Error { return x.prepare(model) })
+}
+
+// exchange serves an endpoint whose requests prepare makes ready to run.
+func (p *Proxy) exchange(op endpoint.Endpoint, prepare func(*exchange) *openai.Error) http.Handler {
+	form := capture.FormOf(op)
 	return p.Shield(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		p.metrics.inFlight.Inc()
 		defer p.metrics.inFlight.Dec()
-		who, fault := p.admit(r, tenant.ScopeChat)
+		who, fault := p.admit(r, op.Scope)
 		if fault != nil {
-			p.refuse(w, fault)
+			p.refuse(w, op.Dialect, fault)
 			return
 		}
-		x := &exchange{p: p, op: endpoint.Chat, w: w, r: r, who: who, started: started}
-		if fault := x.prepare(); fault != nil {
-			p.refuse(w, fault)
+		x := &exchange{p: p, op: op, form: form, w: w, r: r, who: who, started: started}
+		defer x.free()
+		if fault := prepare(x); fault != nil {
+			x.refuse(fault)
 			return
 		}
 		x.run(r.Context())
@@ -91,9 +107,9 @@ func (p *Proxy) Chat() http.Handler {
 }
 
 // refuse answers a request that made no trace.
-func (p *Proxy) refuse(w http.ResponseWriter, fault *openai.Error) {
+func (p *Proxy) refuse(w http.ResponseWriter, d endpoint.Dialect, fault *openai.Error) {
 	p.metrics.request("refused", fault.Status)
-	fault.Write(w)
+	writeFault(w, d, fault)
 }
 
 // Shield gives every answer a request id, and turns a panic into an answer of status

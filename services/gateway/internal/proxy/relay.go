@@ -10,6 +10,7 @@ import (
 
 	"loom.internal/pkg/event"
 	"loom.internal/services/gateway/internal/capture"
+	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
 	"loom.internal/services/gateway/internal/sse"
 )
@@ -23,54 +24,40 @@ const (
 	deadlineSlack = 5 * time.Second
 )
 
-var errClientGone = errors.New("client gone")
-
-// relay copies a stream to the client: its bytes as they come, the end marker only
-// once the trace is safe. A copy of every event goes to the assembler.
+// relay copies a stream to the client: its bytes as they come, its last event only once
+// the trace is safe. A copy of every event goes to what records the answer.
 type relay struct {
-	x      *exchange
-	resp   *http.Response
-	up     *upstreamBody
-	called time.Time
-	hide   bool // usage was asked for by the gateway, not by the client
+	clientWriter
+	a    *answer
+	hide bool // usage was asked for by the gateway, not by the client
 
-	flush    *http.ResponseController
-	deadline time.Time // of writes
-
-	form   capture.Form
 	events sse.Events
-	answer capture.Stream
+	record capture.Stream
 	gaps   gaps
 	ttft   *time.Duration
 	out    []byte // of the piece in hand, to be sent
 	held   int    // bytes at the end of the event begun that are held back
-	done   []byte // the end marker and what came with it, held back until the trace is safe
+	done   []byte // the last event and what came with it, held back until the trace is safe
 	isDone bool
-	gone   bool // the client is, and the answer is finished without it
 }
 
-func newRelay(x *exchange, resp *http.Response, up *upstreamBody, called time.Time, hide bool) *relay {
-	form := capture.FormOf(x.op)
-	return &relay{
-		form: form,
-		x:    x, resp: resp, up: up, called: called, hide: hide,
-		flush: http.NewResponseController(x.w), answer: form.Stream(x.p.opt.CaptureLimit),
-	}
+func newRelay(a *answer, hide bool) *relay {
+	return &relay{clientWriter: newClientWriter(a.x), a: a, hide: hide, record: a.x.form.Stream(a.x.p.opt.CaptureLimit)}
 }
 
 func (s *relay) run(ctx context.Context) {
 	h := s.x.w.Header()
-	clientHeader(h, s.resp.Header)
+	clientHeader(h, s.a.resp.Header)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
-	s.x.w.WriteHeader(s.resp.StatusCode)
+	s.x.w.WriteHeader(s.a.resp.StatusCode)
 	if err := s.write(nil); err != nil { // the header goes out at once
 		s.broken(ctx, err)
 		return
 	}
 	buf := make([]byte, copyBuffer)
 	for {
-		n, readErr := s.up.Read(buf)
+		n, readErr := s.a.up.Read(buf)
 		if n > 0 {
 			if err := s.piece(buf[:n]); err != nil {
 				s.broken(ctx, err)
@@ -122,7 +109,7 @@ func (s *relay) piece(p []byte) error {
 		s.done, s.held = bytes.Clone(s.out[end:]), 0
 		return s.write(s.out[:end])
 	}
-	s.held = min(sse.MayBecome(s.events.Rest(), s.form.Last), len(s.out))
+	s.held = min(sse.MayBecome(s.events.Rest(), s.x.form.Last), len(s.out))
 	return s.write(s.out[:len(s.out)-s.held])
 }
 
@@ -154,7 +141,7 @@ func (s *relay) event(e sse.Event, now time.Time) (last bool) {
 	if len(e.Data) == 0 {
 		return false
 	}
-	token, last := s.answer.Event(e)
+	token, last := s.record.Event(e)
 	if !e.Done() {
 		s.x.trace.Chunks++
 		s.gaps.add(now)
@@ -172,12 +159,12 @@ func (s *relay) finish(ctx context.Context, buf []byte) {
 	e := s.ending(event.Outcome_OUTCOME_COMPLETED, "")
 	switch {
 	case e.summary.Failed:
-		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, classInside
-	case !s.isDone && !s.answer.Ended():
-		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, classTruncated
+		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, failure.InsideAnswer
+	case !s.isDone && !s.record.Ended():
+		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, failure.Truncated
 	}
 	if s.gone = s.gone || s.x.target.Finish && clientGone(s.x.r.Context()); s.gone { //nolint:contextcheck // of the client, not of the call
-		e.outcome, e.class = event.Outcome_OUTCOME_CANCELED, classCanceled
+		e.outcome, e.class = event.Outcome_OUTCOME_CANCELED, failure.ClientGone
 		s.end(ctx, e)
 		panic(http.ErrAbortHandler)
 	}
@@ -195,9 +182,9 @@ func (s *relay) finish(ctx context.Context, buf []byte) {
 	if s.write(s.done) != nil {
 		return
 	}
-	s.up.hurry(afterDone)
+	s.a.up.hurry(afterDone)
 	for deadline := time.Now().Add(afterDone); buf != nil && time.Now().Before(deadline); {
-		n, err := s.up.Read(buf)
+		n, err := s.a.up.Read(buf)
 		if n > 0 && s.write(buf[:n]) != nil {
 			return
 		}
@@ -213,13 +200,13 @@ func (s *relay) broken(ctx context.Context, err error) {
 	class := s.x.classify(ctx, err)
 	switch {
 	case errors.Is(err, errClientGone):
-		class = classCanceled
+		class = failure.ClientGone
 	case errors.Is(err, sse.ErrEventTooLarge):
-		class = classTooLarge
-	case class == classFailed:
-		class = classCut
+		class = failure.TooLarge
+	case class == failure.Upstream:
+		class = failure.Cut
 	}
-	if class == classCanceled {
+	if class == failure.ClientGone {
 		s.end(ctx, s.ending(event.Outcome_OUTCOME_CANCELED, class))
 		panic(http.ErrAbortHandler)
 	}
@@ -233,55 +220,24 @@ func (s *relay) abort(fault *openai.Error) {
 	if !s.hide && len(s.events.Rest()) > s.held {
 		b = append(b, "\n\n"...) // end the event that was begun
 	}
-	_ = s.write(append(b, fault.Event()...)) // a client that left cannot be told
+	_ = s.write(append(b, faultEvent(s.x.op.Dialect, fault)...)) // a client that left cannot be told
 	panic(http.ErrAbortHandler)
 }
 
 func (s *relay) ending(outcome event.Outcome, class string) ending {
-	response, truncated := s.answer.JSON()
-	return ending{
-		outcome: outcome, status: s.resp.StatusCode, class: class,
-		response: response, truncated: truncated, summary: s.answer.Summary(), ttft: s.ttft,
+	response, truncated := s.record.JSON()
+	e := ending{
+		outcome: outcome, status: s.a.resp.StatusCode, class: class,
+		response: response, truncated: truncated, summary: s.record.Summary(), ttft: s.ttft,
 	}
+	s.a.translated(&e)
+	return e
 }
 
 func (s *relay) end(ctx context.Context, e ending) bool {
-	s.x.attempt(s.resp.StatusCode, e.class, s.called)
-	s.x.trace.ResponseBytes = s.up.bytes
+	s.a.note(e.class)
 	if p50, p99, ok := s.gaps.quantiles(); ok {
 		s.x.trace.GapP50Us, s.x.trace.GapP99Us = &p50, &p99
 	}
 	return s.x.end(ctx, e)
-}
-
-// write sends b and flushes it out. Where the answer is finished without its client, a
-// client that cannot be reached is no error.
-func (s *relay) write(b []byte) error {
-	if s.gone {
-		return nil
-	}
-	err := s.send(b)
-	if err != nil && s.x.target.Finish {
-		s.gone = true
-		return nil
-	}
-	return err
-}
-
-func (s *relay) send(b []byte) error {
-	start := time.Now()
-	if limit := start.Add(s.x.p.opt.WriteTimeout); limit.Sub(s.deadline) > deadlineSlack {
-		_ = s.flush.SetWriteDeadline(limit) // not every test's writer has one
-		s.deadline = limit
-	}
-	defer func() { s.x.waited += time.Since(start) }()
-	if len(b) > 0 {
-		if _, err := s.x.w.Write(b); err != nil {
-			return errClientGone
-		}
-	}
-	if err := s.flush.Flush(); err != nil {
-		return errClientGone
-	}
-	return nil
 }

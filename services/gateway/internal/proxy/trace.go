@@ -36,29 +36,30 @@ func (x *exchange) newTrace(id string) *event.TraceEvent {
 		KeyId:          clean(x.who.Key.ID),
 		Endpoint:       x.op.Name,
 		Route:          clean(x.target.Route),
-		ModelRequested: clean(x.req.Model),
-		ModelUpstream:  clean(x.target.Model),
-		Provider:       clean(x.target.Provider),
-		ProviderKind:   string(x.target.Kind),
-		Stream:         x.req.Stream,
+		ModelRequested: clean(x.req.Facts().Model),
+		Stream:         x.req.Facts().Stream,
 		StartedAtUs:    x.started.UnixMicro(),
 		RequestBytes:   int64(len(x.body)),
 		ContentMode:    contentMode(x.who.Tenant.ContentMode, x.r.Header.Get(HeaderContentMode)),
 	}
+	x.aim(e)
 	if e.GetContentMode() != event.ContentMode_CONTENT_MODE_NONE {
 		x.describe(e)
 	}
 	return e
 }
 
+// aim names the target being called.
+func (x *exchange) aim(e *event.TraceEvent) {
+	e.ModelUpstream, e.Provider, e.ProviderKind = clean(x.target.Model), clean(x.target.Provider), string(x.target.Kind)
+}
+
 // describe adds what the client said of the request.
 func (x *exchange) describe(e *event.TraceEvent) {
-	e.EndUser = clean(x.req.SafetyIdentifier)
-	if e.GetEndUser() == "" {
-		e.EndUser = clean(x.req.User)
-	}
+	facts := x.req.Facts()
+	e.EndUser = clean(facts.EndUser)
 	e.SessionId = clean(x.r.Header.Get(HeaderSessionID))
-	for _, m := range x.req.Metadata {
+	for _, m := range facts.Metadata {
 		if m.Name == "session_id" && e.GetSessionId() == "" {
 			e.SessionId = clean(m.Value)
 		}
@@ -102,6 +103,7 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 		us := r.ttft.Microseconds()
 		e.TtftUs = &us
 	}
+	x.aim(e)
 	s := r.summary
 	e.ModelAnswered, e.ServiceTier = clean(s.Model), clean(s.ServiceTier)
 	e.FinishReasons, e.ToolNames = cleanAll(s.FinishReasons), cleanAll(s.ToolNames)
@@ -119,7 +121,7 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 		e.ResponseBody, sealErr = response.body, errors.Join(sealErr, response.err)
 	}
 	if sealErr != nil {
-		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "body not sealed, so not recorded",
+		x.p.log(ctx, slog.LevelError, "body not sealed, so not recorded",
 			slog.String("trace_id", e.GetTraceId()), slog.Any("error", sealErr))
 	}
 	x.p.metrics.request(r.outcome.Kind(), r.status)
@@ -130,7 +132,7 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	// The record must not die with the client.
 	err := x.p.opt.Recorder.End(context.WithoutCancel(ctx), e)
 	if err != nil {
-		x.p.opt.Log.LogAttrs(ctx, slog.LevelError, "trace not recorded, the answer is withheld",
+		x.p.log(ctx, slog.LevelError, "trace not recorded, the answer is withheld",
 			slog.String("trace_id", e.GetTraceId()), slog.Any("error", err))
 		return false
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/url"
 	"time"
+
+	"loom.internal/services/gateway/internal/failure"
 )
 
 // upstreamBody is a provider's answer. A read that brings nothing for the idle timeout
@@ -19,8 +21,7 @@ type upstreamBody struct {
 	bytes int64
 }
 
-func newUpstreamBody(body io.Reader, x *exchange, cancel context.CancelCauseFunc) *upstreamBody {
-	idle := x.p.opt.IdleTimeout
+func newUpstreamBody(body io.Reader, x *exchange, idle time.Duration, cancel context.CancelCauseFunc) *upstreamBody {
 	return &upstreamBody{x: x, body: body, idle: idle, timer: time.AfterFunc(idle, func() { cancel(errIdle) })}
 }
 
@@ -43,15 +44,15 @@ func (u *upstreamBody) stop() { u.timer.Stop() }
 // classOf names an error of a call from the error alone.
 func classOf(err error) string {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-		return classUnreachable
+		return failure.Unreachable
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return classUnreachable
+		return failure.Unreachable
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return classTimeout
+		return failure.Timeout
 	}
-	return classFailed
+	return failure.Upstream
 }
 
 // scrub takes the URL, which may hold what an operator keeps private, out of an error

@@ -23,7 +23,6 @@ const maxHeaderBytes = 128 << 10
 type Options struct {
 	AllowPrivate   bool          // let providers be on loopback, private and link-local networks
 	ConnectTimeout time.Duration // for TCP, and again for TLS
-	HeaderTimeout  time.Duration // from the request sent to the answer's header
 }
 
 // NewTransport makes the transport. It uses no proxy from the environment; for
@@ -38,7 +37,6 @@ func NewTransport(o Options) *http.Transport {
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    o.ConnectTimeout,
-		ResponseHeaderTimeout:  o.HeaderTimeout,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    256,

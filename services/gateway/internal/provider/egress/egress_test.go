@@ -31,7 +31,7 @@ func TestTransportJudgesWhatItDials(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
 	for _, allow := range []bool{false, true} {
-		tr := egress.NewTransport(egress.Options{AllowPrivate: allow, ConnectTimeout: time.Second, HeaderTimeout: time.Second})
+		tr := egress.NewTransport(egress.Options{AllowPrivate: allow, ConnectTimeout: time.Second})
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
 		if err != nil {
 			t.Fatal(err)
