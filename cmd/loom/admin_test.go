@@ -94,9 +94,9 @@ func TestBrokenManifest(t *testing.T) {
 	in := running(t)
 	env := []string{"LOOM_DATA_DIR=" + in.dir}
 	broken := loom(t, env, "apply", "-f", filepath.Join("internal", "manifestfile", "testdata", "broken.yaml"))
-	if broken.code != 1 || !strings.Contains(broken.stderr, "26 faults, nothing was applied:\n") ||
-		!strings.Contains(broken.stderr, "broken.yaml:47: pricess: unknown key") {
-		t.Errorf("exit code %d, want 1 and 26 faults:\n%s", broken.code, broken.stderr)
+	if broken.code != 1 || !strings.Contains(broken.stderr, "36 faults, nothing was applied:\n") ||
+		!strings.Contains(broken.stderr, "broken.yaml:62: pricess: unknown key") {
+		t.Errorf("exit code %d, want 1 and 36 faults:\n%s", broken.code, broken.stderr)
 	}
 
 	// What only the server can know has its line too.

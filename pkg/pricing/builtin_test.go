@@ -184,3 +184,28 @@ func TestParseCSV(t *testing.T) {
 		}
 	}
 }
+
+// Whoever serves the same model under another kind asks their own price for it.
+func TestOtherKindsArePricedByTheirOperator(t *testing.T) {
+	t.Parallel()
+	q := pricing.Query{ProviderName: "prod", Models: []string{"gpt-4o-mini"}, At: date("2026-11-22")}
+	builtin := pricing.MustBuiltin()
+	own := mustBook(t, builtin, []pricing.Price{price("prod", "gpt-4o-mini", "2026-01-01", "", 7)})
+	listed := mustBook(t, append(builtin, price("azure", "gpt-4o-mini", "2026-01-01", "", 9)), nil)
+	for _, kind := range []string{"azure", "compatible"} {
+		q.ProviderKind = kind
+		if p, ok := mustBook(t, builtin, nil).Lookup(q); ok {
+			t.Errorf("%s: priced by %+v, want none", kind, p)
+		}
+		if p, ok := own.Lookup(q); !ok || p.Input != 7 {
+			t.Errorf("%s: got %d, %v, want the operator's price", kind, p.Input, ok)
+		}
+		if p, ok := listed.Lookup(q); ok != (kind == "azure") || ok && p.Input != 9 {
+			t.Errorf("%s: got %d, %v from a book that lists azure", kind, p.Input, ok)
+		}
+	}
+	q.ProviderName, q.ProviderKind = "other", "openai"
+	if _, ok := own.Lookup(q); !ok {
+		t.Error("openai: not priced")
+	}
+}

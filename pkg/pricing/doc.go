@@ -17,6 +17,12 @@
 // prices of its kind. Models match by exact name only. Tiers keyed on the size
 // of the prompt re-price the whole request, as the providers do.
 //
+// A kind has the prices that the book lists under it, and no other's. So a
+// model of OpenAI's has no built-in price at a provider of kind azure, where
+// it depends on the region and the deployment's type, which no answer tells,
+// and none at one of kind compatible, whatever its preset: their operator
+// gives prices by the provider's name.
+//
 // What the book cannot price exactly stays unpriced: an unknown model, a
 // service tier without its own price, audio tokens, paid web searches, a
 // surcharge reported in the usage object (ErrUnpriced). Zero means free.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"loom.internal/pkg/tenant"
 	"loom.internal/services/dashboard"
 )
 
@@ -47,7 +48,7 @@ func TestSession(t *testing.T) {
 		Scopes []string
 	}
 	r.ok(t, call{method: http.MethodGet, path: "/api/v1/me", header: header}, &me)
-	if me.Tenant.ID != "acme" || me.Tenant.Name != "Acme" || me.Role != "tenant" || len(me.Scopes) != 4 {
+	if me.Tenant.ID != "acme" || me.Tenant.Name != "Acme" || me.Role != "tenant" || len(me.Scopes) != len(tenant.Scopes()) {
 		t.Errorf("got %+v", me)
 	}
 	if out := r.do(t, call{method: http.MethodDelete, path: "/api/v1/session", header: header}); out.status != http.StatusNoContent {

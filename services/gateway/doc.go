@@ -11,6 +11,6 @@
 //	             └─▶ directory ◀── watch ── KV LOOM_CONFIG: keys, tenants, catalogue
 //
 // Folders: internal/directory (who and where), internal/proxy (the path of a request),
-// internal/openai (the wire), internal/provider (who answers), internal/publish (where
+// internal/openai, anthropic, form and sse (the wire), internal/provider (who answers), internal/publish (where
 // traces wait for the broker).
 package gateway

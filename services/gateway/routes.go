@@ -94,14 +94,16 @@ func Ops(metrics *prometheus.Registry, ready *telemetry.Readiness) http.Handler 
 
 // unrouted answers what no route serves.
 func (s *Service) unrouted(err error, c echo.Context) {
-	s.proxy.Shield(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case errors.Is(err, echo.ErrMethodNotAllowed):
-			openai.MethodNotSupported(r.Method).Write(w)
-		case errors.Is(err, echo.ErrNotFound):
-			openai.InvalidURL(r.Method, r.URL.Path).Write(w)
-		default:
-			openai.Internal().Write(w)
-		}
-	})).ServeHTTP(c.Response(), c.Request())
+	r, fault := c.Request(), openai.Internal()
+	switch {
+	case errors.Is(err, echo.ErrMethodNotAllowed):
+		fault = openai.MethodNotSupported(r.Method)
+	case errors.Is(err, echo.ErrNotFound):
+		fault = openai.InvalidURL(r.Method, r.URL.Path)
+	}
+	dialect := endpoint.OpenAI
+	if strings.HasPrefix(strings.TrimPrefix(r.URL.Path, "/v1"), "/"+endpoint.Messages.Path) {
+		dialect = endpoint.Anthropic
+	}
+	s.proxy.Refuse(dialect, fault).ServeHTTP(c.Response(), r)
 }

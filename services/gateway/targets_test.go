@@ -27,6 +27,14 @@ func twoTargets(o catalog.RouteOptions, first, second string) setup {
 	}
 }
 
+// oneTarget is a route "pair" to one provider, of a kind that is asked for usage.
+func oneTarget(o catalog.RouteOptions, base string) setup {
+	return setup{
+		upstream: base, kind: catalog.OpenAI,
+		routes: []catalog.Route{{Model: "pair", RouteOptions: o, Targets: []catalog.Target{{Provider: "up", Model: "one"}}}},
+	}
+}
+
 const pairChat = `{"model":"pair","messages":[]}`
 
 // What fails before its first byte is answered by the next target; the trace has every
@@ -136,18 +144,29 @@ func TestLastFailureIsTheAnswer(t *testing.T) {
 func TestCircuitOpens(t *testing.T) {
 	t.Parallel()
 	bad := respond(t, 500, "application/json", `{"error":{}}`)
-	w := start(t, setup{upstream: bad.URL})
+	w := start(t, twoTargets(catalog.RouteOptions{}, bad.URL, bad.URL))
 	for range 5 {
-		equal(t, "status", w.chat(asked).status, 500)
+		equal(t, "status", w.chat(pairChat).status, 500)
 	}
-	a := w.chat(asked)
+	a := w.chat(pairChat)
 	equal(t, "status", a.status, 503)
 	w.envelope(a, "server_error", "provider_unavailable")
 	if after := a.header.Get("Retry-After"); after == "" || after == "0" {
 		t.Errorf("retry-after: got %q", after)
 	}
-	equal(t, "calls", len(bad.Requests()), 5)
+	equal(t, "calls", len(bad.Requests()), 10)
 	w.traces(5)
+}
+
+// A route's only target is called whatever has been: its own answer tells the most.
+func TestOnlyTargetHasNoCircuit(t *testing.T) {
+	t.Parallel()
+	bad := respond(t, 500, "application/json", `{"error":{}}`)
+	w := start(t, setup{upstream: bad.URL})
+	for range 20 {
+		equal(t, "status", w.chat(asked).status, 500)
+	}
+	equal(t, "calls", len(bad.Requests()), 20)
 }
 
 // A route's own limits: on the whole request, and on silence within an answer.

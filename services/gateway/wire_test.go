@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
@@ -357,29 +355,6 @@ func TestPrivateUpstreamIsRefused(t *testing.T) {
 	equal(t, "requests that got through", len(up.Requests()), 0)
 }
 
-func TestTimeouts(t *testing.T) {
-	t.Parallel()
-	up := testkit.Upstream(t, func(w http.ResponseWriter, r *http.Request, body []byte) {
-		if bytes.Contains(body, []byte("begin")) {
-			_ = testkit.SSE(w, chunk("a"))
-		}
-		_ = testkit.WaitGone(r, patience)
-	})
-	w := start(t, setup{upstream: up.URL, change: func(c *gateway.Config) { c.HeaderTimeout, c.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond }})
-	a := w.chat(asked)
-	equal(t, "status", a.status, 504)
-	w.envelope(a, "server_error", "upstream_timeout")
-	a = w.chat(`{"model":"gpt-4o","stream":true,"x":"begin"}`)
-	equal(t, "status of a begun stream", a.status, 200)
-	contains(t, "stream", a.body, chunk("a")+`data: {"error":{"message":`)
-	if a.err == nil {
-		t.Error("the stream ended cleanly")
-	}
-	traces := w.traces(2)
-	equal(t, "class", traces[0].GetErrorClass(), "upstream_timeout")
-	equal(t, "class of a begun stream", traces[1].GetErrorClass(), "upstream_idle_timeout")
-}
-
 func TestCutStreamIsNoCleanEnd(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct{ sent, seen string }{
@@ -452,49 +427,6 @@ func TestErrorsInsideOfASuccess(t *testing.T) {
 	})
 }
 
-func TestClientGone(t *testing.T) {
-	t.Parallel()
-	for name, begin := range map[string]string{"before the header": "", "before the first token": ": hello\n\n", "mid-stream": chunk("part")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			canceled := make(chan error, 1)
-			up := testkit.Upstream(t, func(w http.ResponseWriter, r *http.Request, _ []byte) {
-				if begin != "" {
-					_ = testkit.SSE(w, begin)
-				}
-				canceled <- testkit.WaitGone(r, patience)
-			})
-			w := start(t, setup{upstream: up.URL})
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() {
-				up.Await(t, 1, patience)
-				if begin == "" {
-					cancel()
-				}
-			}()
-			resp, err := w.client.Do(w.request(ctx, http.MethodPost, "/v1/chat/completions", []byte(askedStream)))
-			if err == nil {
-				_, _ = io.ReadFull(resp.Body, make([]byte, len(begin)))
-				cancel()
-				_ = resp.Body.Close()
-			}
-			left := time.Now()
-			w.must(<-canceled)
-			if took := time.Since(left); took > time.Second {
-				t.Errorf("the provider's request was cancelled after %s", took)
-			}
-			e := w.trace()
-			equal(t, "outcome", e.GetOutcome(), event.Outcome_OUTCOME_CANCELED)
-			if begin == "" {
-				equal(t, "status", e.GetHttpStatus(), 499)
-			}
-			if strings.Contains(begin, "part") {
-				contains(t, "recorded", w.open(e, envelope.FieldResponse), `"content":"part"`)
-			}
-		})
-	}
-}
-
 func TestBigBody(t *testing.T) {
 	t.Parallel()
 	up := respond(t, 200, "application/json", whole)
@@ -508,27 +440,6 @@ func TestBigBody(t *testing.T) {
 	equal(t, "truncated", e.GetRequestBody().GetTruncated(), true)
 	equal(t, "recorded", w.open(e, envelope.FieldRequest), body[:384<<10])
 	equal(t, "bytes", e.GetRequestBytes(), int64(len(body)))
-}
-
-func TestShutdownEndsAStreamWithAnError(t *testing.T) {
-	t.Parallel()
-	up := testkit.Upstream(t, func(w http.ResponseWriter, r *http.Request, _ []byte) {
-		_ = testkit.SSE(w, chunk("a"))
-		_ = testkit.WaitGone(r, patience)
-	})
-	w := start(t, setup{upstream: up.URL, change: func(c *gateway.Config) { c.Drain = 100 * time.Millisecond }})
-	resp, err := w.client.Do(w.request(t.Context(), http.MethodPost, "/v1/chat/completions", []byte(askedStream)))
-	w.must(err)
-	defer resp.Body.Close()
-	_, err = io.ReadFull(resp.Body, make([]byte, len(chunk("a"))))
-	w.must(err)
-	w.must(w.stop())
-	rest, err := io.ReadAll(resp.Body)
-	if err == nil {
-		t.Error("the stream ended cleanly")
-	}
-	contains(t, "rest", string(rest), `data: {"error":{"message":"The gateway is shutting down`)
-	equal(t, "class", w.trace().GetErrorClass(), "gateway_shutdown")
 }
 
 func TestSDKSeesErrorsAndTools(t *testing.T) {

@@ -105,7 +105,7 @@ func (r *run) apply(ctx context.Context, b batch) error {
 	}
 	c.LostBodies, r.lost = c.LostBodies+r.lost, 0
 	r.st.Applied = b.last
-	r.jumped = r.jumped || b.jumped
+	r.st.Jumped = r.st.Jumped || b.jumped
 	r.progress.at(r.st)
 	return r.sh.save(ctx, r.st)
 }
@@ -204,7 +204,7 @@ func (r *run) until(ctx context.Context, seq uint64) error {
 				return err
 			}
 			if drained && len(r.batches) == 0 {
-				r.st.Applied, r.jumped = seq, true
+				r.st.Applied, r.st.Jumped = seq, true
 				return r.sh.save(ctx, r.st)
 			}
 		}

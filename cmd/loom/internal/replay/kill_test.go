@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"loom.internal/cmd/loom/internal/replay"
+	"loom.internal/pkg/bus"
 	"loom.internal/pkg/testkit"
 )
 
@@ -144,6 +145,63 @@ func TestUnfinishedRun(t *testing.T) {
 		t.Errorf("checksums (-before +after the abort):\n%s", diff)
 	}
 	r.replay(t, other)
+	if diff := cmp.Diff(before, r.sums(t)); diff != "" {
+		t.Errorf("checksums (-before +after):\n%s", diff)
+	}
+}
+
+// A stream that lets go of events while a replay lies dead is noticed by the next process,
+// and not forgotten by the one after it: what only the live tables have is carried over.
+func TestKilledWhileTheStreamForgets(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.live(t)
+	r.publish(t, mixed(1000, 5)...)
+	r.settled(t)
+	// A reader of a live table keeps the replay from swapping.
+	reader, err := r.Pool("").Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := reader.Exec(t.Context(), `SELECT FROM traces LIMIT 1`); err != nil {
+		t.Fatal(err)
+	}
+	cmd, stderr := r.spawn(t, all)
+	testkit.Await(t, "the tail", func(ctx context.Context) bool { return r.phase(ctx) == "tail" })
+	if killed(t, cmd, stderr) {
+		t.Fatal("it was done before it was killed")
+	}
+	applied := r.number(t.Context(), `SELECT (state->>'Applied')::bigint FROM loom_replay.run`)
+
+	r.publish(t, mixed(400, 9)...)
+	r.settled(t)
+	before := r.sums(t)
+	stream, err := r.js.Stream(t.Context(), bus.StreamTrace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgs = 50
+	if _, err := r.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	cmd, stderr = r.spawn(t, all)
+	testkit.Await(t, "events past the gap", func(ctx context.Context) bool {
+		return r.number(ctx, `SELECT (state->>'Applied')::bigint FROM loom_replay.run`) > applied
+	})
+	if killed(t, cmd, stderr) {
+		t.Fatal("it was done before it was killed again")
+	}
+	if n := r.number(t.Context(), `SELECT count(*) FROM loom_replay.run WHERE state->>'Phase' = 'tail' AND NOT (state->>'Jumped')::bool`); n > 0 {
+		t.Error("the gap is forgotten")
+	}
+	if err := reader.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if report := r.replay(t, all); !report.Swapped {
+		t.Errorf("got %+v", report)
+	}
 	if diff := cmp.Diff(before, r.sums(t)); diff != "" {
 		t.Errorf("checksums (-before +after):\n%s", diff)
 	}

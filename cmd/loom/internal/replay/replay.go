@@ -43,7 +43,7 @@ type run struct {
 	batches chan batch   // decoded, in order
 	failed  <-chan error // why no more will come
 	hand    *batch       // taken and not applied yet
-	jumped  bool         // the stream had let go of events when they were to be read
+
 }
 
 // Run builds what opt says, or goes on with a run of the same options, and swaps unless
@@ -176,7 +176,7 @@ func (r *run) do(ctx context.Context) (err error) {
 			if r.opt.DryRun {
 				return r.sh.drop(ctx)
 			}
-			r.jumped = false // what was not to be had is carried over now
+			r.st.Jumped = false // what was not to be had is carried over now
 			err = r.enter(ctx, phaseCarry)
 		case phaseCarry:
 			if err := r.carry(ctx); err != nil {
@@ -199,7 +199,7 @@ func (r *run) do(ctx context.Context) (err error) {
 			}
 			if errors.Is(err, errJumped) {
 				r.log.LogAttrs(ctx, slog.LevelWarn, "carrying over again", slog.Any("error", err))
-				r.jumped = false
+				r.st.Jumped = false
 				err = r.enter(ctx, phaseCarry)
 			}
 		}

@@ -112,6 +112,7 @@ type state struct {
 	Began         time.Time
 	Floored       *time.Time // shadow rows from before come from events up to the floor
 	Applied       uint64     // every event up to here is in the shadow, as far as it belongs there
+	Jumped        bool       // the stream had let go of events before they were applied; they have to be carried over
 	Phase         string
 	Counts        Counts
 	Compared      []Comparison

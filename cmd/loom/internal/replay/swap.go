@@ -61,7 +61,7 @@ func (r *run) catchUp(ctx context.Context) error {
 			return err
 		}
 		left := int64(info.State.LastSeq) - int64(r.st.Applied) //nolint:gosec // counts from 1
-		if r.jumped {
+		if r.st.Jumped {
 			return errJumped
 		}
 		if left <= smallTail {
@@ -158,7 +158,7 @@ func (r *run) lastTail(ctx context.Context) error {
 		return errSlow
 	case err != nil:
 		return err
-	case r.jumped:
+	case r.st.Jumped:
 		return errJumped
 	}
 	return nil

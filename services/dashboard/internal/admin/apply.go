@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -121,6 +122,16 @@ type fieldSet []string
 func (f *fieldSet) add(name string, differs bool) {
 	if differs {
 		*f = append(*f, name)
+	}
+}
+
+// options adds the names of the options, as JSON has them, that differ between two
+// structs of the same type.
+func (f *fieldSet) options(have, next any) {
+	a, b := reflect.ValueOf(have), reflect.ValueOf(next)
+	for i := range a.NumField() {
+		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		f.add(name, !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()))
 	}
 }
 

@@ -1,11 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,6 +21,7 @@ type storedProvider struct {
 	Secret           []byte
 	SecretIV         []byte
 	SecretKeyVersion *int32
+	Options          catalog.ProviderOptions
 }
 
 // sealed is the provider's secret as the catalogue has it; nil if it has none.
@@ -32,7 +34,7 @@ func (s storedProvider) sealed() *catalog.Secret {
 
 func (p *plan) providers(ctx context.Context) error {
 	stored, err := collect(ctx, p.tx, func(s storedProvider) string { return s.Name },
-		`SELECT name, kind, base_url, secret, secret_iv, secret_key_version FROM providers`)
+		`SELECT name, kind, base_url, secret, secret_iv, secret_key_version, options FROM providers`)
 	if err != nil {
 		return err
 	}
@@ -50,30 +52,18 @@ func (p *plan) providers(ctx context.Context) error {
 }
 
 func (p *plan) provider(ctx context.Context, path string, want manifest.Provider, have storedProvider, exists bool) error {
-	secret, newSecret := have.sealed(), false
-	// A secret is sealed for the origin it is sent to, so one that opens for the new
-	// address is one that may go there.
-	target := catalog.Provider{Name: want.Name, BaseURL: want.BaseURL, Secret: secret}
-	opened, err := target.OpenSecret(p.ring)
-	fits := secret != nil && err == nil
-	same := fits && subtle.ConstantTimeCompare([]byte(opened), []byte(want.Secret)) == 1
-	switch {
-	case want.Kind == catalog.Demo:
-		secret, newSecret = nil, secret != nil
-	case want.Secret != "" && !same:
-		if secret, err = catalog.SealSecret(p.ring, want.Name, want.BaseURL, want.Secret); err != nil {
-			return fmt.Errorf("seal secret of provider %s: %w", want.Name, err)
-		}
-		newSecret = true
-	case secret != nil && !fits:
-		p.fault(path+".secret", "give the secret again: the stored one was sealed for %s and is of no use for another host", have.BaseURL)
-		return nil
+	next := want.Resolve()
+	next.Secret = have.sealed()
+	newSecret, err := p.secret(path+".secret", &next, want.Secret, have)
+	if err != nil {
+		return err
 	}
 
 	fields := fieldSet{}
-	fields.add("kind", have.Kind != want.Kind)
-	fields.add("base_url", have.BaseURL != want.BaseURL)
+	fields.add("kind", have.Kind != next.Kind)
+	fields.add("base_url", have.BaseURL != next.BaseURL)
 	fields.add("secret", newSecret)
+	fields.options(have.Options, next.ProviderOptions)
 	if exists && len(fields) == 0 {
 		return nil
 	}
@@ -85,81 +75,59 @@ func (p *plan) provider(ctx context.Context, path string, want manifest.Provider
 	if err != nil {
 		return err
 	}
-	args := pgx.NamedArgs{
-		"name": want.Name, "kind": string(want.Kind), "base_url": want.BaseURL, "revision": revision,
-		"secret": nil, "iv": nil, "version": nil,
+	options, err := json.Marshal(next.ProviderOptions)
+	if err != nil {
+		return fmt.Errorf("encode provider %s: %w", want.Name, err)
 	}
-	if secret != nil {
-		args["secret"], args["iv"], args["version"] = secret.Ciphertext, secret.IV, int64(secret.KeyVersion)
+	args := pgx.NamedArgs{
+		"name": next.Name, "kind": string(next.Kind), "base_url": next.BaseURL, "revision": revision,
+		"secret": nil, "iv": nil, "version": nil, "options": options,
+	}
+	if next.Secret != nil {
+		args["secret"], args["iv"], args["version"] = next.Secret.Ciphertext, next.Secret.IV, int64(next.Secret.KeyVersion)
 	}
 	p.write(`
-		INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_key_version, revision)
-		VALUES (@name, @kind, @base_url, @secret, @iv, @version, @revision)
+		INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_key_version, options, revision)
+		VALUES (@name, @kind, @base_url, @secret, @iv, @version, @options, @revision)
 		ON CONFLICT (name) DO UPDATE SET kind = @kind, base_url = @base_url, secret = @secret, secret_iv = @iv,
-		    secret_key_version = @version, revision = @revision`, args)
+		    secret_key_version = @version, options = @options, revision = @revision`, args)
 	return nil
 }
 
-type storedRoute struct {
-	Model        string
-	Targets      []catalog.Target
-	OnDisconnect catalog.OnDisconnect
+// secret decides what secret the provider is to have, given the stored one in it and
+// the one that the manifest brings, if any; changed says that it is not the stored one.
+func (p *plan) secret(path string, next *catalog.Provider, given string, have storedProvider) (changed bool, err error) {
+	if next.Kind == catalog.Demo {
+		changed, next.Secret = next.Secret != nil, nil
+		return changed, nil
+	}
+	// A secret is sealed for the origins it is sent to, so one that opens for the new
+	// addresses is one that may go there.
+	opened, err := next.OpenSecret(p.ring)
+	fits := next.Secret != nil && err == nil
+	same := fits && subtle.ConstantTimeCompare([]byte(opened), []byte(given)) == 1
+	switch {
+	case given != "" && !same:
+		if next.Secret, err = next.SealSecret(p.ring, given); err != nil {
+			return false, fmt.Errorf("seal secret of provider %s: %w", next.Name, err)
+		}
+		return true, nil
+	case next.Secret != nil && !fits:
+		p.fault(path, "give the secret again: the stored one was sealed for %s and is of no use for another host", strings.Join(have.hosts(), " and "))
+	case next.Secret == nil && next.NeedsSecret() && next.Entra != nil:
+		p.fault(path, "is missing: the client secret of the application under entra")
+	case next.Secret == nil && next.NeedsSecret():
+		p.fault(path, "is missing: %s answers nobody without a key", next.Preset)
+	}
+	return false, nil
 }
 
-func (p *plan) routes(ctx context.Context) error {
-	stored, err := collect(ctx, p.tx, func(s storedRoute) string { return s.Model }, `SELECT model, targets, on_disconnect FROM routes`)
-	if err != nil {
-		return err
+// hosts are where the stored secret goes.
+func (s storedProvider) hosts() []string {
+	if s.Options.Entra == nil {
+		return []string{s.BaseURL}
 	}
-	known, err := p.providerNames(ctx)
-	if err != nil {
-		return err
-	}
-	for i, want := range p.m.Routes {
-		path := fmt.Sprintf("routes[%d]", i)
-		if p.broken[path] {
-			continue
-		}
-		targets := make([]catalog.Target, len(want.Targets))
-		for j, t := range want.Targets {
-			if !known[t.Provider] {
-				p.fault(fmt.Sprintf("%s.targets[%d].provider", path, j), "there is no provider %q: declare it under providers", t.Provider)
-			}
-			targets[j] = catalog.Target{Provider: t.Provider, Model: t.Model, Weight: max(t.Weight, 1)}
-		}
-		onDisconnect, err := catalog.ParseOnDisconnect(string(want.OnDisconnect))
-		if err != nil {
-			return err // Validate has passed it
-		}
-		have, exists := stored[want.Model]
-		var fields []string
-		if !slices.Equal(have.Targets, targets) {
-			fields = append(fields, "targets")
-		}
-		if have.OnDisconnect != onDisconnect && (exists || onDisconnect != catalog.Cancel) {
-			fields = append(fields, "on_disconnect")
-		}
-		if len(fields) == 0 {
-			continue
-		}
-		action := "create"
-		if exists {
-			action = "update"
-		}
-		revision, err := p.record(ctx, "", Change{Action: action, Kind: "route", Name: want.Model, Fields: fields})
-		if err != nil {
-			return err
-		}
-		data, err := json.Marshal(targets)
-		if err != nil {
-			return fmt.Errorf("encode route %s: %w", want.Model, err)
-		}
-		p.write(`
-			INSERT INTO routes (model, targets, on_disconnect, revision) VALUES (@model, @targets, @on_disconnect, @revision)
-			ON CONFLICT (model) DO UPDATE SET targets = @targets, on_disconnect = @on_disconnect, revision = @revision`,
-			pgx.NamedArgs{"model": want.Model, "targets": data, "on_disconnect": onDisconnect, "revision": revision})
-	}
-	return nil
+	return []string{cmp.Or(s.Options.Entra.Authority, catalog.DefaultAuthority), s.BaseURL}
 }
 
 // providerNames are all providers there will be, those the manifest declares wrongly

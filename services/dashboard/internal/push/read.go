@@ -101,7 +101,7 @@ func (c *changes) keys(ctx context.Context, tx pgx.Tx, after int64) error {
 
 func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) error {
 	s := &catalog.Snapshot{Revision: revision, Providers: []catalog.Provider{}, Routes: []catalog.Route{}}
-	rows, err := tx.Query(ctx, `SELECT name, kind, base_url, secret, secret_iv, secret_key_version FROM providers ORDER BY name`)
+	rows, err := tx.Query(ctx, `SELECT name, kind, base_url, secret, secret_iv, secret_key_version, options FROM providers ORDER BY name`)
 	if err != nil {
 		return fmt.Errorf("read providers: %w", err)
 	}
@@ -111,7 +111,7 @@ func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) er
 		iv      []byte
 		version *int64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&p.Name, &p.Kind, &p.BaseURL, &sealed, &iv, &version}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&p.Name, &p.Kind, &p.BaseURL, &sealed, &iv, &version, &p.ProviderOptions}, func() error {
 		p.Secret = nil
 		if version != nil {
 			p.Secret = &catalog.Secret{Ciphertext: sealed, IV: iv, KeyVersion: uint32(*version)} //nolint:gosec // written from a uint32 in range
@@ -122,11 +122,15 @@ func (c *changes) readCatalog(ctx context.Context, tx pgx.Tx, revision int64) er
 	if err != nil {
 		return fmt.Errorf("read providers: %w", err)
 	}
-	rows, err = tx.Query(ctx, `SELECT model, targets, on_disconnect FROM routes ORDER BY model`)
+	rows, err = tx.Query(ctx, `SELECT model, targets, on_disconnect, options FROM routes ORDER BY model`)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
-	if s.Routes, err = pgx.CollectRows(rows, pgx.RowToStructByPos[catalog.Route]); err != nil {
+	s.Routes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r catalog.Route, err error) {
+		err = row.Scan(&r.Model, &r.Targets, &r.OnDisconnect, &r.RouteOptions)
+		return r, err
+	})
+	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
 	c.catalog = s

@@ -68,6 +68,11 @@ func New(o Options) (*Balancer, error) {
 type Policy struct {
 	Balance catalog.Balance
 	Retries int // further calls of a target, where that is safe
+
+	// Always is for a route's only target: it is called whatever its health, and its
+	// failures open no circuit. To refuse would help nobody, and its own answer tells the
+	// most.
+	Always bool
 }
 
 // Plan begins a request that any of the targets can answer. Beyond 16 they are not

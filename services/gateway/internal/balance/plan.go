@@ -69,7 +69,7 @@ func (p *Plan) repeat(now time.Time) (Step, bool) {
 	if cooling > maxBackoff {
 		return Step{}, false
 	}
-	a, _, ok := h.admit(now, heedNone)
+	a, _, ok := p.admit(p.last, now, heedNone)
 	if !ok {
 		return Step{}, false
 	}
@@ -93,6 +93,14 @@ func (p *Plan) choose(now time.Time) (Step, bool) {
 	return p.pick(now, limits)
 }
 
+// admit lets a call of target i through, if its health allows.
+func (p *Plan) admit(i int, now time.Time, limits heed) (a attempt, wait time.Duration, ok bool) {
+	if p.policy.Always {
+		return attempt{}, 0, true
+	}
+	return p.b.known(p.targets[i].Key).admit(now, limits)
+}
+
 // pick passes over targets that let no call through. Where all of them do, Wait is the
 // shortest time until one will; 0 when there was none left to ask.
 func (p *Plan) pick(now time.Time, limits heed) (Step, bool) {
@@ -103,7 +111,7 @@ func (p *Plan) pick(now time.Time, limits heed) (Step, bool) {
 			return Step{Wait: wholeSeconds(soonest)}, false
 		}
 		asked |= 1 << i
-		a, wait, ok := p.b.known(p.targets[i].Key).admit(now, limits)
+		a, wait, ok := p.admit(i, now, limits)
 		if ok {
 			p.spent |= 1 << i
 			if p.last >= 0 {
@@ -173,7 +181,9 @@ func (p *Plan) Report(r Result) {
 		}
 		h = p.b.keep(t)
 	}
-	h.settle(p.attempt, p.verdict.counts)
+	if !p.policy.Always {
+		h.settle(p.attempt, p.verdict.counts)
+	}
 	if p.verdict.cool > 0 {
 		h.cool(time.Now(), p.verdict.cool, p.verdict.guessed)
 	}

@@ -1,16 +1,20 @@
 package capture
 
-import "slices"
+import (
+	"slices"
 
-// Summarize reads what a whole answer says of itself. What is no chat completion has
-// an empty summary.
+	"loom.internal/services/gateway/internal/lenient"
+)
+
+// Summarize reads what a whole answer says of itself, of whatever endpoint but
+// Responses. What is no JSON object has an empty summary.
 func Summarize(body []byte) Summary {
 	var s Summary
-	c, err := decodeChunk(body)
-	if err != nil {
+	c := new(chunk)
+	if err := lenient.Unmarshal(body, c); err != nil {
 		return s
 	}
-	s.describe(c)
+	s.describe(&c.common, body)
 	s.Failed = c.failed()
 	slices.SortStableFunc(c.Choices.V, func(a, b choice) int { return int(a.Index.N - b.Index.N) })
 	for i := range c.Choices.V {

@@ -1,6 +1,6 @@
 // Package capture reads answers for their traces: it puts the events of a stream
 // together into the answer that the same request would have had without streaming, and
-// reads what an answer says of itself.
+// reads what an answer says of itself. Pictures and sound are not kept.
 package capture
 
 import (
@@ -8,12 +8,6 @@ import (
 	"strings"
 
 	"loom.internal/services/gateway/internal/sse"
-)
-
-const (
-	maxName     = 512      // bytes of a name or an id
-	maxUsage    = 16 << 10 // bytes of a usage object
-	minAssembly = 4 << 10  // for the frame of an answer
 )
 
 // Stream takes the events of one streamed answer. What it keeps is bounded, whatever
@@ -42,6 +36,28 @@ type Summary struct {
 	Failed        bool     // it is or holds an error in spite of status 200
 }
 
+const (
+	maxName  = 512      // bytes of a name or an id
+	maxUsage = 16 << 10 // bytes of a usage object, and of an error
+)
+
+// describe takes over what an event or an answer says of itself; an empty field never
+// resets one already seen.
+func (s *Summary) describe(c *common, data []byte) {
+	if s.ID == "" {
+		s.ID = clip(string(c.ID))
+	}
+	if c.Model != "" && string(c.Model) != s.Model {
+		s.Model = clip(string(c.Model))
+	}
+	if c.ServiceTier != "" && string(c.ServiceTier) != s.ServiceTier {
+		s.ServiceTier = clip(string(c.ServiceTier))
+	}
+	if u := c.Usage.of(data); c.Usage.kind == '{' && len(u) <= maxUsage {
+		s.Usage = append(s.Usage[:0], u...) // the last one counts, never the sum
+	}
+}
+
 func (s *Summary) tool(name string) {
 	if name != "" && len(s.ToolNames) < maxIndex && !slices.Contains(s.ToolNames, name) {
 		s.ToolNames = append(s.ToolNames, name)
@@ -49,39 +65,4 @@ func (s *Summary) tool(name string) {
 }
 
 // clip bounds a name or an id.
-func clip(s string) string { return strings.Clone(s[:min(len(s), maxName)]) }
-
-// room is what is left of the bytes that may be kept.
-type room struct {
-	left      int
-	truncated bool
-}
-
-func newRoom(limit int) room { return room{left: max(limit-minAssembly, 0)} }
-
-// take gives s, or the part of it that fits, and charges for it as quoted in JSON.
-func (r *room) take(s string) string {
-	for i := range len(s) {
-		cost := 1
-		switch c := s[i]; {
-		case c < ' ':
-			cost = 6
-		case c == '"', c == '\\':
-			cost = 2
-		}
-		if !r.charge(cost) {
-			r.truncated = true
-			return strings.ToValidUTF8(s[:i], "")
-		}
-	}
-	return s
-}
-
-func (r *room) charge(n int) bool {
-	if r.left < n {
-		r.left = 0 // nothing smaller may follow what was cut
-		return false
-	}
-	r.left -= n
-	return true
-}
+func clip(s string) string { return strings.Clone(strings.ToValidUTF8(s[:min(len(s), maxName)], "")) }

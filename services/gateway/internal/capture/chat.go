@@ -1,60 +1,59 @@
 package capture
 
 import (
-	"bytes"
 	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"loom.internal/services/gateway/internal/lenient"
 	"loom.internal/services/gateway/internal/sse"
 )
 
-// Bounds of an assembled answer; a stream that goes beyond them is cut in the record
-// only.
-const (
-	maxIndex  = 128 // choices of an answer, and tool calls of a choice
-	entryCost = 160 // charged against the limit for the frame of a choice or a call
-)
-
-// Chat puts a chat stream's chunks together into the answer that the same
-// request would have had without streaming.
+// Chat puts a stream's chunks together into the answer that the same request would have
+// had without streaming: a chat completion, or a completion of the older kind.
 type Chat struct {
-	room
-	sum     Summary
-	head    head
-	choices map[int64]*assembled
-}
-
-type head struct {
+	base
+	older       bool // choices have a text and no message
 	created     int64
 	fingerprint string
+	choices     map[int64]*assembled
 }
 
 // assembled is one choice so far.
 type assembled struct {
-	role, finish                                 string
-	content, refusal, reasoning, audioTranscript strings.Builder
-	hasContent                                   bool
-	audioID                                      string
-	calls                                        []*call
-	function                                     *call // the older function_call
-	probs, refusalProbs                          []byte
+	role, finish                string
+	content, refusal, reasoning text
+	hasContent                  bool
+	calls                       []*call
+	function                    *call // the older function_call
+	audio                       *audio
+	probs                       [len(probNames)][]byte // entries of each list
 }
 
 // call is a tool call so far.
 type call struct {
 	index          int64
 	id, kind, name string
-	arguments      strings.Builder
+	arguments      text
 	custom         bool
+}
+
+// audio is spoken content so far. The sound itself is only measured.
+type audio struct {
+	id         string
+	transcript text
+	data       int
+	expires    int64
 }
 
 // NewChat keeps at most about limit bytes of the answer.
 func NewChat(limit int) *Chat {
-	return &Chat{room: newRoom(limit), choices: make(map[int64]*assembled)}
+	return &Chat{base: newBase(limit), choices: make(map[int64]*assembled)}
+}
+
+// NewCompletions is NewChat for completions of the older kind.
+func NewCompletions(limit int) *Chat {
+	a := NewChat(limit)
+	a.older = true
+	return a
 }
 
 // Event implements [Stream]. What is no chunk is passed over.
@@ -68,86 +67,81 @@ func (a *Chat) Event(e sse.Event) (token, last bool) {
 // chunk reports whether the event brought text, a refusal, reasoning, a tool call or
 // audio.
 func (a *Chat) chunk(e sse.Event) (token bool) {
-	if len(e.Data) == 0 {
+	c := new(chunk)
+	if !a.read(e, c, &c.common) {
 		return false
 	}
-	if e.Name == "error" {
-		a.sum.Failed = true
+	if c.Created.N != 0 && a.created == 0 {
+		a.created = c.Created.N
 	}
-	c, err := decodeChunk(e.Data)
-	if err != nil {
-		return false
+	if a.fingerprint == "" {
+		a.fingerprint = a.name(c.SystemFingerprint)
 	}
-	if c.failed() || c.Type == "error" {
-		a.sum.Failed = true
-	}
-	a.sum.describe(c)
-	if c.Created.N != 0 && a.head.created == 0 {
-		a.head.created = c.Created.N
-	}
-	if a.head.fingerprint == "" {
-		a.head.fingerprint = a.take(string(c.SystemFingerprint))
-	}
+	a.truncated = a.truncated || c.Choices.Over
 	for i := range c.Choices.V {
-		if a.choice(&c.Choices.V[i], int64(i)) {
+		if a.choice(&c.Choices.V[i], int64(i), e.Data) {
 			token = true
 		}
 	}
 	return token
 }
 
-// describe takes over what a chunk or an answer says of itself; an empty field never
-// resets one already seen.
-func (s *Summary) describe(c *chunk) {
-	if s.ID == "" {
-		s.ID = string(c.ID)
-	}
-	if c.Model != "" {
-		s.Model = string(c.Model)
-	}
-	if c.ServiceTier != "" {
-		s.ServiceTier = string(c.ServiceTier)
-	}
-	if c.Usage.Kind() == '{' && len(c.Usage) <= maxUsage {
-		s.Usage = bytes.Clone(c.Usage) // the last one counts, never the sum
-	}
-}
-
-func (a *Chat) choice(c *choice, position int64) (token bool) {
+func (a *Chat) choice(c *choice, position int64, data []byte) (token bool) {
 	index := position
 	if c.Index.Set {
 		index = max(c.Index.N, 0)
 	}
 	x := a.choices[index]
 	if x == nil {
-		if index >= maxIndex || !a.charge(entryCost) {
+		if index >= maxIndex {
 			a.truncated = true
+			return false
+		}
+		if !a.charge(entryCost) {
 			return false
 		}
 		x = new(assembled)
 		a.choices[index] = x
 	}
-	if c.FinishReason != "" {
-		x.finish = clip(string(c.FinishReason))
+	if f := string(c.FinishReason); f != "" && f != x.finish {
+		x.finish, a.ended = a.name(c.FinishReason), true
 	}
-	if c.Logprobs.Set {
-		x.probs = a.values(x.probs, c.Logprobs.V.Content.V)
-		x.refusalProbs = a.values(x.refusalProbs, c.Logprobs.V.Refusal.V)
+	if c.Logprobs.kind == '{' {
+		a.logprobs(x, c.Logprobs.of(data))
 	}
-	d := &c.Delta.V
+	if a.older {
+		a.add(&x.content, c.Text)
+		return c.Text != ""
+	}
+	return a.delta(x, &c.Delta.V)
+}
+
+// logprobs adds the entries of every list to those of earlier chunks.
+func (a *Chat) logprobs(x *assembled, data []byte) {
+	var p probs
+	if lenient.Unmarshal(data, &p) != nil {
+		return
+	}
+	for i, list := range p.lists() {
+		x.probs[i] = a.values(x.probs[i], data, list)
+	}
+}
+
+func (a *Chat) delta(x *assembled, d *delta) (token bool) {
 	if x.role == "" {
-		x.role = clip(string(d.Role))
+		x.role = a.name(d.Role)
 	}
 	if d.Content != "" {
 		x.hasContent = true
 	}
-	a.append(&x.content, d.Content)
-	a.append(&x.refusal, d.Refusal)
+	a.add(&x.content, d.Content)
+	a.add(&x.refusal, d.Refusal)
 	thought := d.ReasoningContent
 	if thought == "" {
 		thought = d.Reasoning
 	}
-	a.append(&x.reasoning, thought)
+	a.add(&x.reasoning, thought)
+	a.truncated = a.truncated || d.ToolCalls.Over
 	for i := range d.ToolCalls.V {
 		a.toolCall(x, &d.ToolCalls.V[i], int64(i))
 	}
@@ -155,17 +149,28 @@ func (a *Chat) choice(c *choice, position int64) (token bool) {
 		if x.function == nil {
 			x.function = new(call)
 		}
-		a.name(x.function, d.FunctionCall.V.Name)
-		a.append(&x.function.arguments, d.FunctionCall.V.Arguments)
+		a.callName(x.function, d.FunctionCall.V.Name)
+		a.add(&x.function.arguments, d.FunctionCall.V.Arguments)
 	}
 	if d.Audio.Set {
-		if x.audioID == "" {
-			x.audioID = clip(string(d.Audio.V.ID))
-		}
-		a.append(&x.audioTranscript, d.Audio.V.Transcript)
+		a.audio(x, &d.Audio.V)
 	}
 	return d.Content != "" || d.Refusal != "" || thought != "" || len(d.ToolCalls.V) > 0 || d.FunctionCall.Set ||
-		d.Audio.V.Data != "" || d.Audio.V.Transcript != ""
+		d.Audio.V.Data.size() > 0 || d.Audio.V.Transcript != ""
+}
+
+func (a *Chat) audio(x *assembled, d *audioFragment) {
+	if x.audio == nil {
+		x.audio = new(audio)
+	}
+	if x.audio.id == "" {
+		x.audio.id = a.name(d.ID)
+	}
+	if d.ExpiresAt.Set {
+		x.audio.expires = d.ExpiresAt.N
+	}
+	x.audio.data += d.Data.size()
+	a.add(&x.audio.transcript, d.Transcript)
 }
 
 // toolCall adds a fragment to the call it belongs to: by index, else by id, else by
@@ -185,8 +190,11 @@ func (a *Chat) toolCall(x *assembled, t *toolCall, position int64) {
 		if !t.Index.Set && t.ID != "" {
 			index = int64(len(x.calls))
 		}
-		if index >= maxIndex || !a.charge(entryCost) {
+		if index >= maxIndex || len(x.calls) >= maxIndex {
 			a.truncated = true
+			return
+		}
+		if !a.charge(entryCost) {
 			return
 		}
 		at = len(x.calls)
@@ -194,58 +202,27 @@ func (a *Chat) toolCall(x *assembled, t *toolCall, position int64) {
 	}
 	c := x.calls[at]
 	if c.id == "" {
-		c.id = clip(string(t.ID))
+		c.id = a.name(t.ID)
 	}
 	if c.kind == "" {
-		c.kind = clip(string(t.Type))
+		c.kind = a.name(t.Type)
 	}
-	a.name(c, t.Function.V.Name)
-	a.append(&c.arguments, t.Function.V.Arguments)
+	a.callName(c, t.Function.V.Name)
+	a.add(&c.arguments, t.Function.V.Arguments)
 	if t.Custom.Set {
 		c.custom = true
-		a.name(c, t.Custom.V.Name)
-		a.append(&c.arguments, t.Custom.V.Input)
+		a.callName(c, t.Custom.V.Name)
+		a.add(&c.arguments, t.Custom.V.Input)
 	}
 }
 
-// name sets a call's name once: some providers repeat it in every fragment.
-func (a *Chat) name(c *call, name lenient.Str) {
+// callName sets a call's name once: some providers repeat it in every fragment.
+func (a *Chat) callName(c *call, name lenient.Str) {
 	if c.name != "" || name == "" {
 		return
 	}
-	c.name = clip(string(name))
-	a.sum.tool(c.name)
-}
-
-// append adds text as far as there is room for it.
-func (a *Chat) append(to *strings.Builder, s lenient.Str) {
-	if s != "" {
-		to.WriteString(a.take(string(s)))
-	}
-}
-
-func (a *Chat) values(to []byte, values []jsontext.Value) []byte {
-	for _, v := range values {
-		if !a.charge(len(v) + 1) {
-			a.truncated = true
-			return to
-		}
-		if len(to) > 0 {
-			to = append(to, ',')
-		}
-		to = append(to, v...)
-	}
-	return to
-}
-
-// Ended implements [Stream]: some choice has its finish reason.
-func (a *Chat) Ended() bool {
-	for _, x := range a.choices {
-		if x.finish != "" {
-			return true
-		}
-	}
-	return false
+	c.name = a.name(name)
+	a.sum.tool(clip(string(name)))
 }
 
 // Summary implements [Stream].
@@ -266,89 +243,4 @@ func (a *Chat) order() []int64 {
 	}
 	slices.Sort(order)
 	return order
-}
-
-// JSON implements [Stream]: the answer is in the shape of a chat completion.
-func (a *Chat) JSON() (answer []byte, truncated bool) {
-	b := lenient.AppendText([]byte(`{"id":`), clip(a.sum.ID))
-	b = strconv.AppendInt(append(b, `,"object":"chat.completion","created":`...), a.head.created, 10)
-	b = lenient.AppendText(append(b, `,"model":`...), clip(a.sum.Model))
-	b = append(b, `,"choices":[`...)
-	for i, index := range a.order() {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = a.choices[index].appendJSON(b, index)
-	}
-	b = append(b, ']')
-	b = appendMember(b, "service_tier", clip(a.sum.ServiceTier))
-	b = appendMember(b, "system_fingerprint", a.head.fingerprint)
-	if a.sum.Usage != nil {
-		b = append(append(b, `,"usage":`...), a.sum.Usage...)
-	}
-	return append(b, '}'), a.truncated
-}
-
-func (x *assembled) appendJSON(b []byte, index int64) []byte {
-	b = strconv.AppendInt(append(b, `{"index":`...), index, 10)
-	role := x.role
-	if role == "" {
-		role = "assistant"
-	}
-	b = lenient.AppendText(append(b, `,"message":{"role":`...), role)
-	b = append(b, `,"content":`...)
-	if x.hasContent {
-		b = lenient.AppendText(b, x.content.String())
-	} else {
-		b = append(b, "null"...)
-	}
-	b = appendMember(b, "refusal", x.refusal.String())
-	b = appendMember(b, "reasoning_content", x.reasoning.String())
-	if x.audioID != "" || x.audioTranscript.Len() > 0 {
-		b = lenient.AppendText(append(b, `,"audio":{"id":`...), x.audioID)
-		b = append(appendMember(b, "transcript", x.audioTranscript.String()), '}')
-	}
-	if len(x.calls) > 0 {
-		b = append(b, `,"tool_calls":[`...)
-		slices.SortStableFunc(x.calls, func(a, b *call) int { return int(a.index - b.index) })
-		for i, c := range x.calls {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = c.appendJSON(b)
-		}
-		b = append(b, ']')
-	}
-	if x.function != nil {
-		b = lenient.AppendText(append(b, `,"function_call":{"name":`...), x.function.name)
-		b = append(lenient.AppendText(append(b, `,"arguments":`...), x.function.arguments.String()), '}')
-	}
-	b = append(b, '}')
-	if len(x.probs)+len(x.refusalProbs) > 0 {
-		b = append(append(b, `,"logprobs":{"content":[`...), x.probs...)
-		b = append(append(append(b, `],"refusal":[`...), x.refusalProbs...), "]}"...)
-	}
-	b = lenient.AppendNullable(append(b, `,"finish_reason":`...), x.finish)
-	return append(b, '}')
-}
-
-func (c *call) appendJSON(b []byte) []byte {
-	kind, body, text := c.kind, `,"function":{"name":`, `,"arguments":`
-	if c.custom {
-		body, text = `,"custom":{"name":`, `,"input":`
-	}
-	if kind == "" {
-		kind = "function"
-	}
-	b = lenient.AppendText(append(b, `{"id":`...), c.id)
-	b = lenient.AppendText(append(b, `,"type":`...), kind)
-	b = lenient.AppendText(append(b, body...), c.name)
-	return append(lenient.AppendText(append(b, text...), c.arguments.String()), "}}"...)
-}
-
-func appendMember(b []byte, name, value string) []byte {
-	if value == "" {
-		return b
-	}
-	return lenient.AppendText(append(append(append(b, `,"`...), name...), `":`...), value)
 }

@@ -1,32 +1,25 @@
 package capture
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
-
 	"loom.internal/services/gateway/internal/lenient"
 )
 
-// chunk is a chat completion chunk or a whole chat completion: they differ in delta
-// and message only. A member of another kind than expected counts as absent, so that
-// one odd field does not hide the rest.
+// chunk is a chunk of a chat completion or of a completion of the older kind, or a
+// whole one: they differ in delta, message and text only.
 type chunk struct {
-	ID                lenient.Str          `json:"id"`
+	common
 	Created           lenient.Integer      `json:"created"`
-	Model             lenient.Str          `json:"model"`
 	SystemFingerprint lenient.Str          `json:"system_fingerprint"`
-	ServiceTier       lenient.Str          `json:"service_tier"`
 	Choices           lenient.List[choice] `json:"choices"`
-	Usage             jsontext.Value       `json:"usage"`
-	Error             jsontext.Value       `json:"error"`
-	Type              lenient.Str          `json:"type"`
 }
 
 type choice struct {
 	Index        lenient.Integer       `json:"index"`
 	Delta        lenient.Object[delta] `json:"delta"`
 	Message      lenient.Object[delta] `json:"message"`
+	Text         lenient.Str           `json:"text"`
 	FinishReason lenient.Str           `json:"finish_reason"`
-	Logprobs     lenient.Object[probs] `json:"logprobs"`
+	Logprobs     span                  `json:"logprobs"` // see probs
 }
 
 type delta struct {
@@ -55,21 +48,26 @@ type function struct {
 }
 
 type audioFragment struct {
-	ID         lenient.Str `json:"id"`
-	Data       lenient.Str `json:"data"`
-	Transcript lenient.Str `json:"transcript"`
+	ID         lenient.Str     `json:"id"`
+	Data       span            `json:"data"` // sound: measured, not kept
+	Transcript lenient.Str     `json:"transcript"`
+	ExpiresAt  lenient.Integer `json:"expires_at"`
 }
 
+// probs are log probabilities: of a chat the first two, of a completion of the older
+// kind the others.
 type probs struct {
-	Content lenient.List[jsontext.Value] `json:"content"`
-	Refusal lenient.List[jsontext.Value] `json:"refusal"`
+	Content       span `json:"content"`
+	Refusal       span `json:"refusal"`
+	Tokens        span `json:"tokens"`
+	TokenLogprobs span `json:"token_logprobs"`
+	TopLogprobs   span `json:"top_logprobs"`
+	TextOffset    span `json:"text_offset"`
 }
 
-// failed reports whether the value is an error: present and not null.
-func (c *chunk) failed() bool { return c.Error != nil && c.Error.Kind() != 'n' }
+// probNames are the lists of log probabilities, in the order of probs.lists.
+var probNames = [...]string{"content", "refusal", "tokens", "token_logprobs", "top_logprobs", "text_offset"}
 
-func decodeChunk(data []byte) (*chunk, error) {
-	c := new(chunk)
-	err := lenient.Unmarshal(data, c)
-	return c, err
+func (p *probs) lists() [len(probNames)]span {
+	return [...]span{p.Content, p.Refusal, p.Tokens, p.TokenLogprobs, p.TopLogprobs, p.TextOffset}
 }

@@ -4,8 +4,6 @@
 package lenient
 
 import (
-	"errors"
-
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -66,16 +64,16 @@ func (o *Object[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &o.V)
 }
 
-// MaxEntries bounds the entries of one list.
+// MaxEntries bounds the entries that are kept of one list.
 const MaxEntries = 128
 
-// ErrTooMany is the error of a list over MaxEntries.
-var ErrTooMany = errors.New("list over 128 entries")
-
-// List is an array, and whether there was one; any other kind reads as absent.
+// List is an array, and whether there was one; any other kind reads as absent. What
+// goes beyond MaxEntries is passed over, so that a long list does not hide what stands
+// beside it.
 type List[T any] struct {
-	V   []T
-	Set bool
+	V    []T
+	Set  bool
+	Over bool // some entries were passed over
 }
 
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom].
@@ -93,7 +91,11 @@ func (l *List[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		if len(l.V) == MaxEntries {
-			return ErrTooMany
+			l.Over = true
+			if err := dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
 		}
 		var entry T
 		if err := json.UnmarshalDecode(dec, &entry); err != nil {

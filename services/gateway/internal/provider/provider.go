@@ -12,6 +12,7 @@ import (
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/services/gateway/internal/endpoint"
+	"loom.internal/services/gateway/internal/provider/anthropic"
 	"loom.internal/services/gateway/internal/provider/call"
 	"loom.internal/services/gateway/internal/provider/demo"
 	"loom.internal/services/gateway/internal/provider/openai"
@@ -60,7 +61,8 @@ func (o Opener) Open(p catalog.Provider) (Provider, error) {
 			Base: base, Secret: secret, AsksUsage: p.AsksUsage(), Transport: o.Egress,
 			Organization: p.Organization, Project: p.Project, Endpoints: served(p),
 		}), nil
-	// Kinds with a dialect of their own come here, each with its case.
+	case catalog.Anthropic:
+		return anthropic.New(anthropic.Options{Base: base, Secret: secret, MaxTokens: p.MaxTokens, Transport: o.Egress}), nil
 	default:
 		return nil, fmt.Errorf("kind %q is not known", p.Kind)
 	}

@@ -63,7 +63,7 @@ func (a *answer) whole(ctx context.Context) {
 			}
 		}
 		a.note(class)
-		x.fail(ctx, faultOf(class), class, body)
+		x.fail(ctx, faultOf(class), class, body, true)
 		return
 	}
 	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: a.resp.StatusCode, summary: x.form.Whole(body)}
@@ -117,11 +117,11 @@ func (x *exchange) providerFault(ctx context.Context, resp *http.Response, body 
 	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: resp.StatusCode, class: class, response: body}
 	switch {
 	case resp.StatusCode < http.StatusBadRequest: // a redirect, which is not followed
-		x.fail(ctx, openai.UpstreamNotJSON(resp.StatusCode, nil), class, body)
+		x.fail(ctx, openai.UpstreamNotJSON(resp.StatusCode, nil), class, body, false)
 	case class == failure.Credentials:
 		x.p.log(ctx, slog.LevelError, "provider refuses the gateway's credentials: renew its secret",
 			slog.String("provider", x.target.Provider), slog.Int("status", resp.StatusCode))
-		x.fail(ctx, openai.ProviderAuth(), class, body)
+		x.fail(ctx, openai.ProviderAuth(), class, body, false)
 	case jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
 		x.release(ctx, resp, body, e)
 	default:
@@ -129,7 +129,7 @@ func (x *exchange) providerFault(ctx context.Context, resp *http.Response, body 
 		h := x.w.Header()
 		clientHeader(h, resp.Header)
 		h.Del("Content-Encoding")
-		x.fail(ctx, fault, class, body)
+		x.fail(ctx, fault, class, body, false)
 	}
 }
 

@@ -94,9 +94,9 @@ func (x *exchange) send(ctx context.Context, cancel context.CancelCauseFunc, r c
 func (x *exchange) giveUp(ctx context.Context, f *failedCall) {
 	switch {
 	case f.fault != nil:
-		x.fail(ctx, f.fault, f.class, nil)
+		x.fail(ctx, f.fault, f.class, nil, false)
 	case f.resp == nil:
-		x.fail(ctx, faultOf(f.class), f.class, f.body)
+		x.fail(ctx, faultOf(f.class), f.class, f.body, f.body != nil)
 	default:
 		x.providerFault(ctx, f.resp, f.body, f.class)
 	}

@@ -44,18 +44,6 @@ type exchange struct {
 	ended  bool
 }
 
-// request is what is read of a request's body, whatever its shape.
-type request interface {
-	// Facts are what the gateway acts on and records.
-	Facts() openai.Facts
-	// Rewrite gives the body to send: for a model, and asking for usage.
-	Rewrite(model string, askUsage bool) []byte
-	// CanAskUsage reports whether Rewrite can ask for usage where the client did not.
-	CanAskUsage() bool
-	// Record is the body as the trace has it.
-	Record() []byte
-}
-
 // prepare reads the request and finds where it goes. After a fault there is nothing
 // to record: no provider would have seen the request.
 func (x *exchange) prepare(named string) (fault *openai.Error) {
@@ -139,7 +127,7 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 	}
 	faultpoint.Hit("gateway.begun")
 	x.trace = trace
-	x.sealed = x.sealAside(x.req.Record())
+	x.sealed = x.sealAside(x.req.Record)
 	return nil
 }
 
@@ -172,9 +160,9 @@ func (x *exchange) callRequest() (r call.Request, hide bool) {
 }
 
 // fail ends the trace and then answers with the gateway's own error. To a client that
-// has left nothing is sent.
-func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, response []byte) {
-	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: fault.Status, class: class, response: response}
+// has left nothing is sent. The response is what of the provider's answer is recorded.
+func (x *exchange) fail(ctx context.Context, fault *openai.Error, class string, response []byte, truncated bool) {
+	e := ending{outcome: event.Outcome_OUTCOME_FAILED, status: fault.Status, class: class, response: response, truncated: truncated}
 	if class == failure.ClientGone {
 		e.outcome, e.status = event.Outcome_OUTCOME_CANCELED, statusClientGone
 		x.end(ctx, e)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"loom.internal/pkg/httpserve"
+	"loom.internal/services/gateway/internal/anthropic"
 	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
@@ -17,11 +18,20 @@ const statusClientGone = 499
 // writeFault answers with the gateway's own error, in the shape of the API that the
 // client speaks.
 func writeFault(w http.ResponseWriter, d endpoint.Dialect, fault *openai.Error) {
-	fault.Write(w)
+	if d != endpoint.Anthropic {
+		fault.Write(w)
+		return
+	}
+	id := w.Header().Get(HeaderRequestID)
+	w.Header().Set("Request-Id", id) // where its SDKs look for it
+	anthropic.Write(w, fault, id)
 }
 
 // faultEvent is the error as an event of a stream that has begun.
 func faultEvent(d endpoint.Dialect, fault *openai.Error) []byte {
+	if d == endpoint.Anthropic {
+		return anthropic.Event(fault)
+	}
 	return fault.Event()
 }
 

@@ -15,7 +15,7 @@ func (x *exchange) plan() *balance.Plan {
 		targets[i] = balance.Target{Key: t.Key, Provider: t.Provider, Model: t.Model, Weight: t.Weight}
 	}
 	o := x.targets[0].Options
-	return x.p.opt.Balancer.Plan(targets, balance.Policy{Balance: o.Balance, Retries: o.Retries})
+	return x.p.opt.Balancer.Plan(targets, balance.Policy{Balance: o.Balance, Retries: o.Retries, Always: len(targets) == 1})
 }
 
 // choose takes the target to be called first.

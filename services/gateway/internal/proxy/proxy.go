@@ -106,6 +106,11 @@ func (p *Proxy) exchange(op endpoint.Endpoint, prepare func(*exchange) *openai.E
 	}))
 }
 
+// Refuse serves nothing but a fault.
+func (p *Proxy) Refuse(d endpoint.Dialect, fault *openai.Error) http.Handler {
+	return p.Shield(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeFault(w, d, fault) }))
+}
+
 // refuse answers a request that made no trace.
 func (p *Proxy) refuse(w http.ResponseWriter, d endpoint.Dialect, fault *openai.Error) {
 	p.metrics.request("refused", fault.Status)

@@ -148,12 +148,12 @@ func usable(usage []byte) bool {
 }
 
 // sealAside seals the request while the provider works; nil when it is not kept.
-func (x *exchange) sealAside(body []byte) <-chan sealedBody {
+func (x *exchange) sealAside(body func() []byte) <-chan sealedBody {
 	if x.trace.GetContentMode() != event.ContentMode_CONTENT_MODE_FULL {
 		return nil
 	}
 	sealed := make(chan sealedBody, 1) // end takes it, always
-	go func() { sealed <- x.seal(envelope.FieldRequest, body, false) }()
+	go func() { sealed <- x.seal(envelope.FieldRequest, body(), false) }()
 	return sealed
 }
 

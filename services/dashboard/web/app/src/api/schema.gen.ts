@@ -360,7 +360,7 @@ export interface components {
         /** @enum {string} */
         Role: "tenant" | "admin";
         /** @enum {string} */
-        Scope: "chat" | "models" | "traces:read" | "traces:decrypt";
+        Scope: "chat" | "embeddings" | "audio" | "images" | "models" | "traces:read" | "traces:decrypt";
         /** @enum {string} */
         Outcome: "completed" | "failed" | "canceled" | "interrupted";
         /** @enum {string} */
@@ -581,10 +581,31 @@ export interface components {
         Manifest: {
             providers?: {
                 name: string;
+                /** @description openai, azure, anthropic, compatible or demo. */
                 kind: string;
+                /** @description Of a compatible provider: what is known of it by name, such as ollama or groq. */
+                preset?: string;
+                /** @description As SDKs take it; may be left out where kind or preset has one. */
                 base_url?: string;
-                /** @description Written, never read; empty leaves the stored one. */
+                /** @description Written, never read; empty leaves the stored one unless it would go to another host. */
                 secret?: string;
+                /** @description Azure's dated API: YYYY-MM-DD or YYYY-MM-DD-preview; its v1 API without. */
+                api_version?: string;
+                /** @description Azure: sign in at Microsoft Entra ID with the secret as client secret. */
+                entra?: {
+                    tenant_id: string;
+                    client_id: string;
+                    /** @description https://login.microsoftonline.com without it. */
+                    authority?: string;
+                };
+                /** @description OpenAI: the header OpenAI-Organization. */
+                organization?: string;
+                /** @description OpenAI: the header OpenAI-Project. */
+                project?: string;
+                /** @description auto, on or off: ask streams for usage where the client did not; empty is auto. */
+                inject_usage?: string;
+                /** @description Anthropic: where a chat completion names no limit. */
+                max_tokens?: number;
             }[];
             routes?: {
                 model: string;
@@ -598,6 +619,17 @@ export interface components {
                  * @enum {string}
                  */
                 on_disconnect?: "cancel" | "finish" | "";
+                /**
+                 * @description Which target is tried first; empty is failover, in the order given.
+                 * @enum {string}
+                 */
+                balance?: "failover" | "weighted" | "";
+                /** @description Further calls of the same target where that is safe. */
+                retries?: number;
+                connect_timeout?: components["schemas"]["Duration"];
+                header_timeout?: components["schemas"]["Duration"];
+                idle_timeout?: components["schemas"]["Duration"];
+                timeout?: components["schemas"]["Duration"];
             }[];
             tenants?: {
                 id: string;
@@ -620,6 +652,8 @@ export interface components {
                 per?: number;
             }[];
         };
+        /** @description Such as 30s, 1m30s or 500ms, at most 1h; empty is the gateway's own setting. */
+        Duration: string;
         Change: {
             /** @enum {string} */
             action: "create" | "update";
