@@ -130,6 +130,13 @@ test('6 over the limit is a 413 that clients can read, not a reset', async () =>
   assert.equal(w.up.seen(model).length, 0)
 })
 
+test('6 a client that closes its connection reads the 413 too', async () => {
+  const body = Buffer.alloc(40 << 20, 'x')
+  for (let i = 0; i < 5; i++) {
+    envelope(await w.send('chat/completions', { body, headers: { connection: 'close' } }), 413, 'invalid_request_error', 'request_too_large')
+  }
+})
+
 test('7 no quick stream of a burst is cut', async () => {
   const model = w.script('burst', (c) => c.sse([stream().join('')]))
   let whole = 0

@@ -12,7 +12,12 @@ const w = await world('k', {
     v1: { kind: 'azure', base_url: url, secret: 'azure-v1-key' },
     old: { kind: 'azure', base_url: url, api_version: '2024-06-01', secret: 'azure-key' },
   }),
+  // As AzureOpenAI puts a deployment into the path as it is, it can hold no slash.
+  routes: ['plain', 'dated'].map((p) => ({ model: `k-in-${p}`, targets: [{ provider: `k-${p}` }] })),
 })
+
+/** Has the provider play a script for a model without a slash. */
+const deployment = (provider, script) => (w.up.on(`k-in-${provider}`, script), `k-in-${provider}`)
 
 /** Azure's answer where no api-version is given. */
 const strict = (script) => (c) => (c.query.has('api-version') ? script(c) : c.json({ error: { code: '404', message: 'Resource not found' } }, 404))
@@ -96,7 +101,7 @@ test('22 75 Azure\'s errors pass to the byte, missing members stay missing', asy
 
 test('1 4 AzureOpenAI: api-key, and the deployment in the path is the model', async () => {
   for (const provider of ['plain', 'dated']) {
-    const model = w.script('inbound', (c) => c.json(completion()), provider)
+    const model = deployment(provider, (c) => c.json(completion()))
     const client = new AzureOpenAI({ endpoint: w.root, apiKey: w.key, apiVersion: '2024-10-21', deployment: model, maxRetries: 0 })
     const answer = await client.chat.completions.create({ model: 'whatever', messages: [] })
     assert.equal(answer.choices[0].message.content, 'hello')
@@ -122,7 +127,7 @@ test('1 4 api-key on the ordinary paths, and on /openai/v1', async () => {
 })
 
 test('4 streams and embeddings by Azure\'s paths', async () => {
-  const model = w.script('inbound-stream', (c) => (c.path.endsWith('embeddings') ? c.json({ object: 'list', data: [{ object: 'embedding', index: 0, embedding: [1] }], model: 'e', usage: { prompt_tokens: 1, total_tokens: 1 } }) : c.sse([delta({ role: 'assistant', content: '' }), text('hello'), stop, done])))
+  const model = deployment('plain', (c) => (c.path.endsWith('embeddings') ? c.json({ object: 'list', data: [{ object: 'embedding', index: 0, embedding: [1] }], model: 'e', usage: { prompt_tokens: 1, total_tokens: 1 } }) : c.sse([delta({ role: 'assistant', content: '' }), text('hello'), stop, done])))
   const client = new AzureOpenAI({ endpoint: w.root, apiKey: w.key, apiVersion: '2024-10-21', deployment: model, maxRetries: 0 })
   let all = ''
   for await (const part of await client.chat.completions.create({ model, messages: [], stream: true })) all += part.choices[0]?.delta?.content ?? ''

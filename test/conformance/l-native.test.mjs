@@ -80,7 +80,8 @@ test('77 18 the gateway\'s own errors are in Anthropic\'s envelope there', async
   envelope(await w.send('messages', { body: '{' }), 400, 'invalid_request_error')
   envelope(await w.send('messages', { body: '{"max_tokens":1}' }), 400, 'invalid_request_error')
   envelope(await w.send('messages', { body: JSON.stringify(ask('ln-nothing')) }), 404, 'not_found_error')
-  envelope(await w.send('messages', { body: JSON.stringify({ ...ask('ln-nothing'), x: 'x'.repeat(40 << 20) }) }), 413, 'request_too_large')
+  const large = { ...ask('ln-nothing'), x: 'x'.repeat(40 << 20) }
+  await assert.rejects(client().messages.create(large), (err) => err.status === 413 && err.error.type === 'error' && err.error.error.type === 'request_too_large')
   envelope(await w.send('messages', { body: JSON.stringify(ask(auth)) }), 502, 'api_error')
   await assert.rejects(client({ apiKey: 'wrong' }).messages.create(ask('x')), Anthropic.AuthenticationError)
   await assert.rejects(client().messages.create(ask('ln-nothing')), Anthropic.NotFoundError)

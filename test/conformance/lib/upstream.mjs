@@ -136,6 +136,6 @@ class Call {
 function modelOf({ path, text, headers }) {
   const deployment = path.match(/\/deployments\/([^/]+)\//)
   if (deployment) return decodeURIComponent(deployment[1])
-  if (headers['content-type']?.startsWith('multipart/')) return text.match(/name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)/)?.[1]
+  if (headers['content-type']?.startsWith('multipart/')) return text.match(/; name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)/)?.[1]
   return text.match(/"model"\s*:\s*"([^"]*)"/)?.[1]
 }
