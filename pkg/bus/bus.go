@@ -23,8 +23,9 @@ const (
 	StreamTrace       = "LOOM_TRACE"
 	BucketConfig      = "LOOM_CONFIG"
 	BucketWatermark   = "LOOM_WATERMARK"
-	BucketBodies      = "LOOM_BODIES"   // objects: bodies too large for an event, sealed
-	LivePrefix        = "loom.live.v1." // + tenant and kind: headers of every event stored
+	BucketResponses   = "LOOM_RESPONSES" // by a hash: the provider that keeps a response
+	BucketBodies      = "LOOM_BODIES"    // objects: bodies too large for an event, sealed
+	LivePrefix        = "loom.live.v1."  // + tenant and kind: headers of every event stored
 	ConsumerRecorder  = "recorder"
 	ConsumerAnalytics = "analytics"
 )
@@ -52,6 +53,10 @@ const (
 	dedupeWindow  = 5 * time.Minute
 	watermarkAge  = 30 * 24 * time.Hour // a gateway gone for longer sends again what it kept
 	bodiesLonger  = time.Hour           // a body is put before its event, and is to outlive it
+
+	responsesAge   = 31 * 24 * time.Hour // providers keep a response for 30 days
+	responsesBytes = 512 << 20           // some two million; the oldest go first
+	responseBytes  = 4 << 10             // of one, with its headers
 )
 
 // Connect dials NATS. It does not fail while the server is away: it goes on trying,
@@ -172,7 +177,35 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 			return fmt.Errorf("bucket %s: %w", bucket.Bucket, err)
 		}
 	}
+	if err := ensureResponses(ctx, js, l); err != nil {
+		return err
+	}
 	return ensureBodies(ctx, js, l)
+}
+
+// ensureResponses makes BucketResponses, in the layout of a KV bucket but for two things.
+// A full one lets the oldest go instead of refusing the next. And it is read from its
+// leader only: a replica may not have yet what was just put.
+func ensureResponses(ctx context.Context, js jetstream.JetStream, l Layout) error {
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              "KV_" + BucketResponses,
+		Description:       "Which provider keeps a response",
+		Subjects:          []string{"$KV." + BucketResponses + ".>"},
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.FileStorage,
+		Replicas:          l.Replicas,
+		MaxAge:            responsesAge,
+		MaxBytes:          responsesBytes,
+		MaxMsgSize:        responseBytes,
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardOld,
+		AllowRollup:       true,
+		DenyDelete:        true,
+	})
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketResponses, err)
+	}
+	return nil
 }
 
 // ensureBodies makes BucketBodies, in the layout of an object store but for two things.

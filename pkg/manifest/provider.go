@@ -136,7 +136,7 @@ func (v *validator) options(path string, p Provider) {
 		v.fault(path+".max_tokens", "%d: between 1 and %d", p.MaxTokens, maxTokens)
 	}
 	if p.Entra != nil && p.Kind == catalog.Azure {
-		v.entra(path+".entra", *p.Entra)
+		v.entra(path+".entra", *p.Entra, strings.HasPrefix(p.BaseURL, "http://"))
 	}
 }
 
@@ -174,7 +174,8 @@ func (v *validator) header(path, s string) {
 
 var entraID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$`)
 
-func (v *validator) entra(path string, e Entra) {
+// entra judges who signs in; plain is whether the provider itself is reached by plain http.
+func (v *validator) entra(path string, e Entra, plain bool) {
 	for _, id := range []struct{ path, value, what string }{
 		{".tenant_id", e.TenantID, "the directory's id, or a domain of it"},
 		{".client_id", e.ClientID, "the application's id"},
@@ -193,7 +194,7 @@ func (v *validator) entra(path string, e Entra) {
 	switch {
 	case err != nil:
 		v.fault(path+".authority", "%v", err)
-	case u.Scheme != "https":
+	case u.Scheme != "https" && !plain:
 		v.fault(path+".authority", "must start with https://: the client secret goes there")
 	case u.Path != "" && u.Path != "/":
 		v.fault(path+".authority", "must end after the host: what follows comes from tenant_id")

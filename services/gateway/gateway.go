@@ -25,10 +25,18 @@ import (
 	"loom.internal/services/gateway/internal/proxy"
 	"loom.internal/services/gateway/internal/publish"
 	"loom.internal/services/gateway/internal/record"
+	"loom.internal/services/gateway/internal/stored"
 )
 
 // demoPace is the time between two words of the demo provider.
 const demoPace = 4 * time.Millisecond
+
+// Of who keeps stored responses: how many are remembered, and how many may wait to be
+// told to the other gateways.
+const (
+	storedCache = 100_000
+	storedQueue = 10_000
+)
 
 // conditions of readiness.
 const (
@@ -55,6 +63,7 @@ type Service struct {
 	directory *directory.Directory
 	recorder  *record.Recorder
 	publisher *publish.Publisher
+	responses *stored.Store
 	proxy     *proxy.Proxy
 }
 
@@ -103,12 +112,16 @@ func New(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.publisher = publish.New(publish.Options{Broker: broker, Bodies: bodies, Log: d.Log, Metrics: d.Metrics, Drain: cfg.Drain, Resend: cfg.ResendAfter})
+	s.responses, err = stored.New(stored.Options{NATS: d.NATS, Log: d.Log, Metrics: d.Metrics, Cache: storedCache, Queue: storedQueue})
+	if err != nil {
+		return nil, err
+	}
 	balancer, err := balance.New(balance.Options{Metrics: d.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	s.proxy = proxy.New(proxy.Options{
-		Directory: s.directory, Recorder: s.recorder, Balancer: balancer, Ring: ring, Log: d.Log, Metrics: d.Metrics,
+		Directory: s.directory, Recorder: s.recorder, Balancer: balancer, Responses: s.responses, Ring: ring, Log: d.Log, Metrics: d.Metrics,
 		MaxBody: cfg.MaxBody, BodyMemory: cfg.BodyMemory, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
 		HeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
 	})
@@ -134,6 +147,11 @@ func (s *Service) Run(ctx context.Context) error {
 	defer func() { _ = spool.Close() }()
 	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
 	defer s.transport.CloseIdleConnections()
+	defer func() {
+		if c := s.directory.Catalogue(); c != nil {
+			_ = c.Close() // tokens that nobody waits for any more
+		}
+	}()
 
 	// What requests need outlives ctx: it stops when the last of them is over.
 	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -141,6 +159,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.directory.Run(behind) })
 	g.Go(func() error { return spool.Run(behind) })
+	g.Go(func() error { return s.responses.Run(behind) })
 	g.Go(func() error { return s.publisher.Run(behind, spool) })
 	g.Go(func() error {
 		defer stop()

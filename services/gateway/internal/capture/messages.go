@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -19,7 +20,8 @@ type Messages struct {
 	role         string
 	stopReason   string
 	stopSequence string
-	stopped      bool // message_stop came
+	stopped      bool   // message_stop came
+	fault        []byte // the first error, as the provider put it
 	blocks       map[int64]*block
 }
 
@@ -50,7 +52,9 @@ func (a *Messages) Event(e sse.Event) (token, last bool) {
 	}
 	c, err := anthropic.ReadChunk(e)
 	if err != nil {
-		a.sum.Failed = a.sum.Failed || e.Name == anthropic.Failure
+		if e.Name == anthropic.Failure {
+			a.fail(lenient.AppendText(nil, string(e.Data[:min(len(e.Data), maxName)])))
+		}
 		return false, false
 	}
 	switch c.Type {
@@ -69,9 +73,17 @@ func (a *Messages) Event(e sse.Event) (token, last bool) {
 		a.stopped = true
 		return false, true
 	case anthropic.Failure:
-		a.sum.Failed = true
+		a.fail(e.Data)
 	}
 	return false, false
+}
+
+// fail notes an error, a JSON value; the first one is kept.
+func (a *Messages) fail(value []byte) {
+	if a.fault == nil && len(value) <= maxUsage && a.charge(len(value)) {
+		a.fault = bytes.Clone(bytes.TrimSpace(value))
+	}
+	a.sum.Failed = true
 }
 
 func (a *Messages) begin(m *anthropic.Message) {
@@ -179,6 +191,9 @@ func (a *Messages) JSON() (answer []byte, truncated bool) {
 	b = lenient.AppendNullable(append(b, `,"stop_sequence":`...), a.stopSequence)
 	if a.sum.Usage != nil {
 		b = append(append(b, `,"usage":`...), a.sum.Usage...)
+	}
+	if a.fault != nil {
+		b = append(append(b, `,"error":`...), a.fault...)
 	}
 	return append(b, '}'), a.truncated
 }

@@ -2,7 +2,10 @@ package directory
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"reflect"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,9 +22,12 @@ type Catalogue struct {
 
 type upstream struct {
 	kind     catalog.Kind
-	address  string
+	entry    catalog.Provider
 	provider provider.Provider // nil when it could not be opened
 }
+
+// key is what the health of one of its models is known by.
+func (u upstream) key(name, model string) string { return name + " " + u.entry.BaseURL + " " + model }
 
 // Target is where a model leads.
 type Target struct {
@@ -52,15 +58,40 @@ func (c *Catalogue) Targets(model string) []Target {
 		u := c.providers[t.Provider]
 		targets = append(targets, Target{
 			Route: route.Model, Provider: t.Provider, Kind: u.kind, Model: name, Upstream: u.provider,
-			Key: t.Provider + " " + u.address + " " + name, Weight: max(t.Weight, 1), Options: route.RouteOptions,
+			Key: u.key(t.Provider, name), Weight: max(t.Weight, 1), Options: route.RouteOptions,
 			Finish: route.OnDisconnect == catalog.Finish,
 		})
 	}
 	return targets
 }
 
+// Keeper is a provider by its name, for what it keeps of a model.
+func (c *Catalogue) Keeper(name, model string) (Target, bool) {
+	u, ok := c.providers[name]
+	return Target{Provider: name, Kind: u.kind, Model: model, Key: u.key(name, model), Upstream: u.provider, Weight: 1}, ok
+}
+
+// Close ends what the providers do by themselves.
+func (c *Catalogue) Close() error {
+	var errs []error
+	for _, u := range c.providers {
+		if p, ok := u.provider.(io.Closer); ok {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Models lists the models with a route of their own, sorted.
 func (c *Catalogue) Models() []string { return c.table.Names() }
+
+// provider is one by its name; a catalogue that is not there has none.
+func (c *Catalogue) provider(name string) (u upstream, ok bool) {
+	if c != nil {
+		u, ok = c.providers[name]
+	}
+	return u, ok
+}
 
 // Owner is the name of the provider a model leads to first; empty for none.
 func (c *Catalogue) Owner(model string) string {
@@ -104,12 +135,18 @@ func (d *Directory) setCatalogue(ctx context.Context, data []byte) {
 		return
 	}
 	c := &Catalogue{Revision: s.Revision, table: catalog.NewTable(s.Routes), providers: make(map[string]upstream, len(s.Providers))}
+	before := d.models.Load()
 	for _, p := range s.Providers {
+		// A provider that has not changed goes on: it may have signed in somewhere.
+		if u, ok := before.provider(p.Name); ok && u.provider != nil && reflect.DeepEqual(u.entry, p) {
+			c.providers[p.Name] = u
+			continue
+		}
 		opened, err := d.opt.Opener.Open(p)
 		if err != nil {
 			log.LogAttrs(ctx, slog.LevelError, "provider cannot be used, its models answer 503", slog.String("provider", p.Name), slog.Any("error", err))
 		}
-		c.providers[p.Name] = upstream{p.Kind, p.BaseURL, opened}
+		c.providers[p.Name] = upstream{p.Kind, p, opened}
 	}
 	d.models.Store(c)
 	log.LogAttrs(ctx, slog.LevelInfo, "catalogue in force", slog.Int64("revision", s.Revision),

@@ -17,7 +17,7 @@ func TestTargetsCarryTheirRoute(t *testing.T) {
 			Model: "gpt-*", Targets: []catalog.Target{{Provider: "a", Weight: 3}, {Provider: "b", Model: "other"}},
 			OnDisconnect: catalog.Finish, RouteOptions: options,
 		}}),
-		providers: map[string]upstream{"a": {kind: catalog.OpenAI, address: "https://a.example"}, "b": {kind: catalog.Compatible}},
+		providers: map[string]upstream{"a": {kind: catalog.OpenAI, entry: catalog.Provider{BaseURL: "https://a.example"}}, "b": {kind: catalog.Compatible}},
 	}
 	want := []Target{
 		{Route: "gpt-*", Provider: "a", Kind: catalog.OpenAI, Model: "gpt-x", Key: "a https://a.example gpt-x", Finish: true, Weight: 3, Options: options},

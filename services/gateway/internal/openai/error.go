@@ -112,6 +112,22 @@ func NotServed(path, model string) *Error {
 	}
 }
 
+// ResponseNotFound is for a stored response that the tenant does not have.
+func ResponseNotFound(id string) *Error {
+	return &Error{
+		Status: http.StatusNotFound, Type: typeInvalid,
+		Message: fmt.Sprintf("Response with id '%s' not found.", quoted(id)),
+	}
+}
+
+// PreviousResponseNotFound is for one that a request is to go on from.
+func PreviousResponseNotFound(id string) *Error {
+	return &Error{
+		Status: http.StatusBadRequest, Type: typeInvalid, Code: "previous_response_not_found", Param: "previous_response_id",
+		Message: fmt.Sprintf("Previous response with id '%s' not found.", quoted(id)),
+	}
+}
+
 // Invalid is for a request whose body cannot be used; param names the member at fault.
 func Invalid(param, message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Type: typeInvalid, Param: param, Message: message}

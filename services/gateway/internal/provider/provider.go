@@ -13,6 +13,7 @@ import (
 	"loom.internal/pkg/envelope"
 	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/provider/anthropic"
+	"loom.internal/services/gateway/internal/provider/azure"
 	"loom.internal/services/gateway/internal/provider/call"
 	"loom.internal/services/gateway/internal/provider/demo"
 	"loom.internal/services/gateway/internal/provider/openai"
@@ -56,6 +57,14 @@ func (o Opener) Open(p catalog.Provider) (Provider, error) {
 		return nil, err
 	}
 	switch p.Kind {
+	case catalog.Azure:
+		client, err := azure.New(azure.Options{
+			Base: base, APIVersion: p.APIVersion, Secret: secret, Entra: p.Entra, AsksUsage: p.AsksUsage(), Transport: o.Egress,
+		})
+		if err != nil {
+			return nil, err // not a *Client that is nil
+		}
+		return client, nil
 	case catalog.OpenAI, catalog.Compatible:
 		return openai.New(openai.Options{
 			Base: base, Secret: secret, AsksUsage: p.AsksUsage(), Transport: o.Egress,

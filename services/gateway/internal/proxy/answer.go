@@ -73,6 +73,8 @@ func (a *answer) whole(ctx context.Context) {
 	}
 	a.translated(&e)
 	a.note(e.class)
+	x.remember(e.summary.ID)
+	x.forget()
 	x.release(ctx, a.resp.Response, body, e)
 }
 

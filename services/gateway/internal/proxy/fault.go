@@ -58,6 +58,8 @@ func faultOf(class string) *openai.Error {
 	switch class {
 	case failure.Timeout, failure.Idle:
 		return openai.UpstreamTimeout()
+	case failure.Credentials:
+		return openai.ProviderAuth()
 	case failure.Shutdown:
 		return openai.Unavailable("The gateway is shutting down. Please try again.")
 	default:

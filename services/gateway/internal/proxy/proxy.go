@@ -52,6 +52,7 @@ type Directory interface {
 type Options struct {
 	Directory     Directory
 	Recorder      Recorder
+	Responses     Responses
 	Balancer      *balance.Balancer
 	Ring          *envelope.Ring
 	Log           *slog.Logger

@@ -10,6 +10,7 @@ import (
 
 	"loom.internal/pkg/event"
 	"loom.internal/services/gateway/internal/capture"
+	"loom.internal/services/gateway/internal/endpoint"
 	"loom.internal/services/gateway/internal/failure"
 	"loom.internal/services/gateway/internal/openai"
 	"loom.internal/services/gateway/internal/sse"
@@ -39,6 +40,7 @@ type relay struct {
 	held   int    // bytes at the end of the event begun that are held back
 	done   []byte // the last event and what came with it, held back until the trace is safe
 	isDone bool
+	known  bool // who keeps the response is noted down
 }
 
 func newRelay(a *answer, hide bool) *relay {
@@ -142,6 +144,11 @@ func (s *relay) event(e sse.Event, now time.Time) (last bool) {
 		return false
 	}
 	token, last := s.record.Event(e)
+	if s.x.op == endpoint.Responses && !s.known {
+		id := s.record.Summary().ID
+		s.known = id != ""
+		s.x.remember(id)
+	}
 	if !e.Done() {
 		s.x.trace.Chunks++
 		s.gaps.add(now)

@@ -108,7 +108,7 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	e.ModelAnswered, e.ServiceTier = clean(s.Model), clean(s.ServiceTier)
 	e.FinishReasons, e.ToolNames = cleanAll(s.FinishReasons), cleanAll(s.ToolNames)
 	e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE
-	if usable(s.Usage) {
+	if x.stored == nil && usable(s.Usage) { // what is stored was counted when it was made
 		e.UsageRaw, e.UsageSource = s.Usage, event.UsageSource_USAGE_SOURCE_PROVIDER
 	}
 	var sealErr error
@@ -149,7 +149,7 @@ func usable(usage []byte) bool {
 
 // sealAside seals the request while the provider works; nil when it is not kept.
 func (x *exchange) sealAside(body func() []byte) <-chan sealedBody {
-	if x.trace.GetContentMode() != event.ContentMode_CONTENT_MODE_FULL {
+	if x.stored != nil || x.trace.GetContentMode() != event.ContentMode_CONTENT_MODE_FULL {
 		return nil
 	}
 	sealed := make(chan sealedBody, 1) // end takes it, always

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loom.internal/services/gateway/internal/failure"
+	"loom.internal/services/gateway/internal/provider/call"
 )
 
 // upstreamBody is a provider's answer. A read that brings nothing for the idle timeout
@@ -43,6 +44,9 @@ func (u *upstreamBody) stop() { u.timer.Stop() }
 
 // classOf names an error of a call from the error alone.
 func classOf(err error) string {
+	if errors.Is(err, call.ErrCredentials) {
+		return failure.Credentials
+	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return failure.Unreachable
 	}
