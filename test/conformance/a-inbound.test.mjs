@@ -103,7 +103,7 @@ test('5 what must be added is spliced in, every other byte stays', async () => {
   assert.equal(got.replace('"stream_options":{"include_usage":true},', ''), body.toString())
 })
 
-test('6 30 MB of image arrive whole', async () => {
+test('6 an image of 30 MB arrives whole', async () => {
   const model = w.script('big', (c) => c.json(completion()))
   const url = `data:image/png;base64,${'QUJD'.repeat(30 << 18)}`
   await w.openai().chat.completions.create({ model, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] })

@@ -150,7 +150,7 @@ test('62 images: generations and edits, streams too', async () => {
   assert.equal((await w.trace(a)).outcome, 'completed')
 })
 
-test('moderations pass', async () => {
+test('H moderations pass', async () => {
   const model = w.script('mod', (c) => c.json({ id: 'modr-1', model: 'm', results: [{ flagged: false, categories: {}, category_scores: {} }] }))
   assert.equal((await w.openai().moderations.create({ model, input: 'x' })).results[0].flagged, false)
 })

@@ -84,7 +84,7 @@ test('23 a provider that is down gives way, one that refuses the request does no
   assert.equal(w.up.seen(refused).length, 1)
 })
 
-test('targets are drawn by weight', async () => {
+test('K targets are drawn by weight', async () => {
   const model = on('r-weighted', (c) => c.json(completion(c.path.startsWith('/sick') ? 'one' : 'three')))
   const count = { one: 0, three: 0 }
   for (let i = 0; i < 60; i++) count[JSON.parse((await w.chat({ model })).text).choices[0].message.content]++

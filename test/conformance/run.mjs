@@ -1,4 +1,4 @@
-// Starts bin/loom on free ports with a directory of its own, runs the tests against it,
+// Compares the table of requirements with the tests, starts bin/loom on free ports with a directory of its own, runs the tests against it,
 // stops it, and says how it went in the last line.
 //   node run.mjs            all files
 //   node run.mjs d-*.mjs    some of them
@@ -10,6 +10,7 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { faults } from './lib/table.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const began = Date.now()
@@ -38,6 +39,8 @@ async function ready() {
 }
 
 async function tests() {
+  const wrong = faults()
+  if (wrong.length) return { pass: 0, fail: wrong.length, failed: wrong }
   await ready()
   const vars = readFileSync(join(dir, 'data', 'dev.env'), 'utf8').matchAll(/^(LOOM_\w+)=(.*)$/gm)
   for (const k of Object.keys(process.env)) if (!(k in env)) delete process.env[k]
