@@ -122,6 +122,10 @@ chaos: $(BIN)/chaos ## Kill Loom's processes under load and judge what is left (
 chaos-points: $(BIN)/chaos ## Have processes die POINTS (50) times at each fault point.
 	$(BIN)/chaos -points $(or $(POINTS),50) $(ARGS)
 
+.PHONY: chaos-outage
+chaos-outage: $(BIN)/chaos ## Postgres, then the broker, away for a minute under load (OUTAGE=postgres).
+	for kind in $(or $(OUTAGE),postgres nats); do $(BIN)/chaos -outage $$kind $(ARGS); done
+
 .PHONY: chaos-long
 chaos-long: $(BIN)/chaos ## As chaos, with 1,000,000 requests, 200 kills and 20 outages.
 	$(BIN)/chaos -long $(ARGS)

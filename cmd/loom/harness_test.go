@@ -272,24 +272,31 @@ func (in *instance) get(key, path string, out any) error {
 // ask sends a completion and gives the status.
 func (in *instance) ask(t *testing.T, key, model, text string) int {
 	t.Helper()
-	body, err := json.Marshal(map[string]any{"model": model, "messages": []any{map[string]string{"role": "user", "content": text}}})
+	status, err := in.complete(key, model, text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return status
+}
+
+// complete sends a completion and gives the status, when the answer has ended.
+func (in *instance) complete(key, model, text string) (status int, err error) {
+	body, err := json.Marshal(map[string]any{"model": model, "messages": []any{map[string]string{"role": "user", "content": text}}})
+	if err != nil {
+		return 0, err
+	}
 	req, err := http.NewRequest(http.MethodPost, in.env.BaseURL+"/chat/completions", bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
 }
 
 func do(req *http.Request, want int, out any) error {

@@ -18,14 +18,15 @@ var errMissing = errors.New("not everything is there")
 
 const verifyLong = `Check that nothing is missing, and exit with 1 if something is:
 
-  - every number of every gateway is in Postgres;
+  - every number that a gateway has given to an event is in Postgres;
   - every trace of the last days has its usage fact, and every fact its trace;
   - the rollups come to exactly what the ledger of usage facts comes to;
   - no event is set aside (loom dead).
 
 It may run beside any load and changes nothing. What is younger than a minute, or
-still on the stream, is pending and not missing. What gateways still hold in their
-spools is not seen here: their metrics tell.`
+still on the stream, is pending and not missing; so is what a gateway holds in its
+spool by its last word. Gateways tell their numbers every few seconds: what one gave
+after its last word is not seen here before it runs again.`
 
 func newVerify() *cobra.Command {
 	var days int
@@ -65,10 +66,10 @@ func newVerify() *cobra.Command {
 }
 
 func printReport(w io.Writer, r client.Report) error {
-	producers := [][]string{{"GATEWAY", "EPOCH", "RECORDED", "HIGHEST", "WATERMARK", "MISSING", "GAPS", "STATE"}}
+	producers := [][]string{{"GATEWAY", "EPOCH", "SENT", "RECORDED", "WATERMARK", "MISSING", "IN SPOOL", "GAPS", "STATE"}}
 	for _, p := range r.Producers {
 		producers = append(producers, []string{
-			p.ID, count(p.Epoch), count(p.Recorded), count(p.Highest), count(p.Watermark), count(p.Missing), gaps(p.Gaps), p.State,
+			p.ID, count(p.Epoch), count(p.Sent), count(p.Recorded), count(p.Watermark), count(p.Missing), count(p.Held), gaps(p.Gaps), p.State,
 		})
 	}
 	days := [][]string{{"DAY", "TRACES", "FACTS", "NO FACT", "NO TRACE", "PENDING", "ROLLUPS", "WRONG", "STATE"}}
@@ -101,14 +102,15 @@ func printReport(w io.Writer, r client.Report) error {
 }
 
 func verdict(r client.Report) string {
+	var b strings.Builder
 	switch r.State {
 	case client.Complete:
 		return "Complete: nothing is missing, nothing differs.\n"
 	case client.Pending:
-		return "Pending: nothing is known to be missing, but not all has arrived. Ask again in a minute.\n"
+		b.WriteString("Pending: nothing is known to be missing, but not all has arrived. Ask again in a minute.\n")
+	default:
+		b.WriteString("MISSING:\n")
 	}
-	var b strings.Builder
-	b.WriteString("MISSING:\n")
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "  - %s\n    %s\n", f.Message, f.Advice)
 	}

@@ -289,9 +289,15 @@ func TestDatabaseAway(t *testing.T) {
 		testkit.Publish(t, r.js, testkit.Event("acme", time.Now()))
 	}
 	testkit.Await(t, "not ready", func(context.Context) bool { return p.ready.Err() != nil })
+	testkit.Await(t, "the lag gauge shows what waits", func(context.Context) bool {
+		return p.metric(t, "loom_projection_lag_events", "consumer", bus.ConsumerAnalytics) > 0
+	})
 	back()
 	r.settled(t)
 	testkit.Await(t, "ready again", func(context.Context) bool { return p.ready.Err() == nil })
+	testkit.Await(t, "lag gauge at 0", func(context.Context) bool {
+		return p.metric(t, "loom_projection_lag_events", "consumer", bus.ConsumerAnalytics) == 0
+	})
 	p.reconciled(t, 100)
 	if n := r.count(t, `SELECT count(*) FROM dead_events`); n != 0 {
 		t.Errorf("an outage killed %d events", n)

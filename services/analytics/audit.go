@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,12 @@ import (
 const (
 	auditDays = 31
 	auditTold = 10 // differences that are logged
+
+	// The first comparison comes soon, so that a process which is started again every day
+	// compares as well, and not at once, so that replicas and what else starts with them
+	// do not all ask Postgres for much at the same time.
+	auditSoonest = time.Minute
+	auditSpread  = 4 * time.Minute
 )
 
 // audit compares the rollups with the ledger, again and again. Of several replicas one
@@ -22,6 +29,7 @@ const (
 type audit struct {
 	d     Deps
 	every time.Duration // 0: never
+	once  func(ctx context.Context) error
 	wrong prometheus.Gauge
 	done  prometheus.Gauge
 }
@@ -34,6 +42,7 @@ func newAudit(every time.Duration, d Deps) (*audit, error) {
 		Name: "loom_analytics_reconciled_timestamp_seconds",
 		Help: "When this process last compared the rollups with the ledger; 0 for not yet.",
 	})}
+	a.once = a.compare
 	for _, g := range []prometheus.Gauge{a.wrong, a.done} {
 		if err := d.Metrics.Register(g); err != nil {
 			return nil, fmt.Errorf("metrics of analytics: %w", err)
@@ -46,22 +55,30 @@ func (a *audit) run(ctx context.Context) {
 	if a.every == 0 {
 		return
 	}
-	tick := time.NewTicker(a.every)
-	defer tick.Stop()
+	next := time.NewTimer(a.soon())
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			if err := a.once(ctx); err != nil && ctx.Err() == nil {
-				a.d.Log.LogAttrs(ctx, slog.LevelWarn, "rollups not compared with the ledger", slog.Any("error", err), slog.Duration("next_try", a.every))
-			}
+		case <-next.C:
 		}
+		wait := a.every
+		if err := a.once(ctx); err != nil && ctx.Err() == nil {
+			wait = a.soon()
+			a.d.Log.LogAttrs(ctx, slog.LevelWarn, "rollups not compared with the ledger", slog.Any("error", err), slog.Duration("next_try", wait))
+		}
+		next.Reset(wait)
 	}
 }
 
-// once compares, unless another replica is doing so.
-func (a *audit) once(ctx context.Context) error {
+// soon is a time of some minutes, or what is between two comparisons if that is less.
+func (a *audit) soon() time.Duration {
+	return min(a.every, auditSoonest+rand.N(auditSpread)) //nolint:gosec // nothing is secret about it
+}
+
+// compare compares, unless another replica is doing so.
+func (a *audit) compare(ctx context.Context) error {
 	conn, err := a.d.DB.Acquire(ctx)
 	if err != nil {
 		return store.Wrap(err)

@@ -39,14 +39,15 @@ func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 // rig is a dashboard that runs on a database and a broker of its own, with two tenants.
 type rig struct {
 	*dashboard.Service
-	db     *testkit.DB
-	broker *testkit.Broker
-	nats   *nats.Conn
-	js     jetstream.JetStream
-	ring   *envelope.Ring
-	ready  *telemetry.Readiness
-	clock  *clock
-	base   string
+	db      *testkit.DB
+	broker  *testkit.Broker
+	nats    *nats.Conn
+	js      jetstream.JetStream
+	ring    *envelope.Ring
+	ready   *telemetry.Readiness
+	clock   *clock
+	metrics *prometheus.Registry // of the last replica
+	base    string
 
 	admin       string
 	acme, other string // keys with every scope
@@ -103,9 +104,10 @@ func newRig(t *testing.T, edit ...func(*dashboard.Config)) *rig {
 // replica is a dashboard on the rig's engines; it does nothing until it is run.
 func (r *rig) replica(t *testing.T, cfg dashboard.Config, ln net.Listener) *dashboard.Service {
 	t.Helper()
+	r.metrics = prometheus.NewRegistry()
 	s, err := dashboard.New(cfg, dashboard.Deps{
 		Log: testkit.Log(t), NATS: r.nats, DB: r.db.Pool("loom_dashboard"), AdminDB: r.db.Pool("loom_admin"),
-		Metrics: prometheus.NewRegistry(), Ready: r.ready, Listener: ln, Now: r.clock.now,
+		Metrics: r.metrics, Ready: r.ready, Listener: ln, Now: r.clock.now,
 	})
 	if err != nil {
 		t.Fatal(err)

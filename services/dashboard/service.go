@@ -63,12 +63,13 @@ type Deps struct {
 
 // Service is the dashboard.
 type Service struct {
-	cfg   Config
-	d     Deps
-	auth  *auth.Authenticator
-	admin *admin.Admin
-	push  *push.Pusher
-	api   *httpapi.API
+	cfg    Config
+	d      Deps
+	auth   *auth.Authenticator
+	admin  *admin.Admin
+	push   *push.Pusher
+	gauges *verify.Gauges
+	api    *httpapi.API
 }
 
 // New wires the service; it does no I/O.
@@ -105,6 +106,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	verifier, err := verify.New(d.AdminDB, d.NATS, d.Now)
+	if err != nil {
+		return nil, err
+	}
+	s.gauges, err = verify.NewGauges(d.AdminDB, d.Log, d.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +158,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { s.sweep(ctx); return nil })
+	g.Go(func() error { s.gauges.Run(ctx); return nil })
 	return g.Wait()
 }
 

@@ -28,6 +28,7 @@ type report struct {
 	Producers []struct {
 		ProducerID                                   string `json:"producer_id"`
 		Epoch, Recorded, Highest, Watermark, Missing int64
+		Sent, Held                                   int64
 		State                                        string
 		Gaps                                         []struct{ From, To int64 }
 	}

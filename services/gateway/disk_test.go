@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,8 @@ import (
 var smallDisk = flag.String("gateway.disk", "", "run on a small disk mounted here; the tests use it on themselves")
 
 // onSmallDisk runs the test that calls it in a process of its own, with a disk of 4 MB
-// at dir that only this process sees. It reports false where that is not allowed.
+// at dir that only this process sees. It reports false where that is not allowed, unless
+// the environment says that nothing may be left out: then the test fails.
 func onSmallDisk(t *testing.T, test func(t *testing.T, dir string)) bool {
 	t.Helper()
 	if *smallDisk != "" {
@@ -43,7 +45,11 @@ func onSmallDisk(t *testing.T, test func(t *testing.T, dir string)) bool {
 	may := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "loom-test", t.TempDir())
 	may.SysProcAttr = alone
 	if out, err := may.CombinedOutput(); err != nil {
-		t.Logf("may not mount a disk here (%v): %s", err, out)
+		tell := t.Logf
+		if required() {
+			tell = t.Fatalf
+		}
+		tell("may not mount a disk here (%v): %s", err, out)
 		return false
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-gateway.disk="+t.TempDir())
@@ -53,6 +59,16 @@ func onSmallDisk(t *testing.T, test func(t *testing.T, dir string)) bool {
 		t.Errorf("on a small disk: %v\n%s", err, out)
 	}
 	return true
+}
+
+// required reports whether a test has to run as it is meant to.
+func required() bool {
+	for _, name := range []string{"LOOM_TEST_REQUIRE", "CI"} {
+		if on, err := strconv.ParseBool(os.Getenv(name)); err == nil && on { //nolint:forbidigo // a setting of tests
+			return true
+		}
+	}
+	return false
 }
 
 // fill takes all that is left of the disk. What it returns gives it back.

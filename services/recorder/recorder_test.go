@@ -307,9 +307,15 @@ func TestDatabaseAway(t *testing.T) {
 	if lag, err := bus.Lag(t.Context(), r.js, bus.ConsumerRecorder); err != nil || lag == 0 {
 		t.Errorf("lag while the database is away: got %d, %v, want the waiting events", lag, err)
 	}
+	testkit.Await(t, "the lag gauge shows them", func(context.Context) bool {
+		return p.metric(t, "loom_projection_lag_events", "consumer", bus.ConsumerRecorder) > 0
+	})
 	back()
 	r.settled(t)
 	testkit.Await(t, "ready again", func(context.Context) bool { return p.ready.Err() == nil })
+	testkit.Await(t, "lag gauge at 0", func(context.Context) bool {
+		return p.metric(t, "loom_projection_lag_events", "consumer", bus.ConsumerRecorder) == 0
+	})
 	if n := r.count(t, `SELECT count(*) FROM traces`); n != 100 {
 		t.Errorf("traces: got %d, want 100", n)
 	}

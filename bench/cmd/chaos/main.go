@@ -4,6 +4,7 @@
 //	chaos -short            about two minutes
 //	chaos -long             1,000,000 requests, 200 kills, 20 outages
 //	chaos -points 50        50 deaths at each fault point
+//	chaos -outage postgres  one outage of a minute and nothing else
 //	chaos -short -seed 7    again what seed 7 did
 //
 // It ends with status 1 when a promise was broken, and then keeps its directory.
@@ -63,6 +64,7 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	_ = f.Bool("short", false, "90s of load, 25 kills, 2 outages of 10s, one broker wipe; what is done without a preset")
 	long := f.Bool("long", false, "1,000,000 requests, 200 kills, 20 outages of 60s, one broker wipe")
 	f.IntVar(&o.Points, "points", -1, "have processes die so often at each fault point; without -short and -long nothing else happens to them")
+	f.StringVar(&o.Faults.Alone, "outage", "", "have nothing happen but one outage of a minute, of postgres or nats, under load: every client has to be answered")
 	f.Uint64Var(&o.Seed, "seed", 0, "of load and faults; 0 takes a random one")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second")
 	f.DurationVar(&o.Duration, "duration", 0, "of the load")
@@ -70,6 +72,8 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	f.IntVar(&o.Faults.Kills, "kills", -1, "how many, evenly over the kinds of processes")
 	f.IntVar(&o.Faults.Outages, "outages", -1, "how many, of broker and database in turn")
 	f.IntVar(&o.Faults.Wipes, "wipes", -1, "how often the broker loses its disk")
+	f.IntVar(&o.Faults.Links, "links", -1, "how often the way of services to broker or database is cut, slow, stalled or throttled")
+	f.IntVar(&o.Faults.Echoes, "echoes", -1, "how often events are sent to the stream again")
 	f.DurationVar(&o.Settle, "settle", 0, "how long the system may take to become quiet")
 	f.IntVar(&o.Every, "open", 1, "decrypt one body in so many and compare it")
 	f.StringVar(&o.Dir, "dir", "", "directory of the run, which must not exist; a temporary one without it")
@@ -84,6 +88,10 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	switch {
 	case *long:
 		fill(&o, longRun())
+	case o.Faults.Alone == rig.Postgres, o.Faults.Alone == rig.NATS:
+		fill(&o, outageRun())
+	case o.Faults.Alone != "":
+		return o, keep, fmt.Errorf("-outage %s: want %s or %s", o.Faults.Alone, rig.Postgres, rig.NATS)
 	case given["points"] && !given["short"]:
 		fill(&o, pointsRun())
 	default:

@@ -14,7 +14,7 @@ func shortRun() chaos.Options {
 	return chaos.Options{
 		Rate: 60, Duration: 90 * time.Second, Settle: 2 * time.Minute, Resend: 10 * time.Second, Spool: 2 * tightSpool, Bulky: 10,
 		Points: 1, Patience: 90 * time.Second,
-		Faults: fault.Options{Kills: 25, Outages: 2, Length: 10 * time.Second, Wipes: 1, Restarts: 1},
+		Faults: fault.Options{Kills: 25, Outages: 2, Length: 10 * time.Second, Wipes: 1, Restarts: 1, Links: 8, Echoes: 1},
 	}
 }
 
@@ -22,7 +22,7 @@ func longRun() chaos.Options {
 	return chaos.Options{
 		Rate: 250, Requests: 1_000_000, Settle: 5 * time.Minute, Resend: 30 * time.Second, Spool: 1 << 30, Bulky: 500,
 		Points: 50, Patience: 15 * time.Minute,
-		Faults: fault.Options{Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 5},
+		Faults: fault.Options{Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 5, Links: 40, Echoes: 5},
 	}
 }
 
@@ -31,6 +31,14 @@ func pointsRun() chaos.Options {
 	return chaos.Options{
 		Rate: 60, Duration: 30 * time.Second, Settle: 3 * time.Minute, Resend: 10 * time.Second, Spool: tightSpool, Bulky: 10,
 		Patience: 20 * time.Minute,
+	}
+}
+
+// outageRun leaves a minute on either side of an outage.
+func outageRun() chaos.Options {
+	return chaos.Options{
+		Rate: 40, Duration: 3 * time.Minute, Settle: 2 * time.Minute, Resend: 2 * time.Minute, Spool: 1 << 30, Bulky: 100,
+		Faults: fault.Options{Length: time.Minute},
 	}
 }
 
@@ -45,6 +53,8 @@ func fill(o *chaos.Options, preset chaos.Options) {
 	orElse(&o.Faults.Kills, -1, preset.Faults.Kills)
 	orElse(&o.Faults.Outages, -1, preset.Faults.Outages)
 	orElse(&o.Faults.Wipes, -1, preset.Faults.Wipes)
+	orElse(&o.Faults.Links, -1, preset.Faults.Links)
+	orElse(&o.Faults.Echoes, -1, preset.Faults.Echoes)
 	o.Faults.Length, o.Faults.Restarts = preset.Faults.Length, preset.Faults.Restarts
 	o.Resend, o.Spool, o.Bulky, o.Patience = preset.Resend, preset.Spool, preset.Bulky, preset.Patience
 }

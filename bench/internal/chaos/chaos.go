@@ -33,7 +33,7 @@ type Options struct {
 	Resend   time.Duration // of gateways
 	Spool    int64         // bytes a gateway's spool may take
 	Bulky    int           // one request in so many is long
-	Settle   time.Duration // how long the system may take to become quiet
+	Settle   time.Duration // how long the system may take to become quiet, with nothing left in a spool
 	Every    int           // one body in so many is opened
 	Out      io.Writer
 }
@@ -81,6 +81,8 @@ type run struct {
 	rig    *rig.Rig
 	points *point.Points
 	began  time.Time
+	after  *drained // how the outage went, if there was one alone
+	quiet  bool     // the system came to rest within its time, with empty spools
 }
 
 func masterKey() string {

@@ -35,7 +35,13 @@ func (r *run) disturb(ctx context.Context, canary string) ([]ledger.Line, error)
 		return nil, err
 	}
 	faults := make(chan error, 1)
-	go func() { faults <- fault.Run(ctx, r.rig, fault.Plan(r.Faults), r.Out) }()
+	go func() {
+		aways, err := fault.Run(ctx, r.rig, fault.Plan(r.Faults), r.Out)
+		if r.Faults.Alone != "" && len(aways) == 1 && err == nil {
+			r.after = r.drain(ctx, aways[0], book)
+		}
+		faults <- err
+	}()
 
 	var lacking atomic.Bool
 	lacking.Store(r.Points > 0)
@@ -122,8 +128,9 @@ func used(dir string) (bytes int64) {
 	return bytes
 }
 
-// settle waits until nothing moves any more and nothing is behind, and says how long that
-// took. A system that does not come there is judged all the same.
+// settle waits until nothing moves any more, nothing is behind and no spool holds
+// anything, and says how long that took. A system that does not come there in time is
+// judged all the same, and has broken a promise.
 func (r *run) settle(ctx context.Context, requests int) error {
 	begun := time.Now()
 	var last oracle.Progress
@@ -137,9 +144,13 @@ func (r *run) settle(ctx context.Context, requests int) error {
 		if err != nil {
 			return err
 		}
-		if now != last || behind > 0 || now.Gaps > 0 || now.Traces != now.Facts {
+		spooled, err := r.rig.Spooled(ctx)
+		if err != nil {
+			return err
+		}
+		if now != last || behind > 0 || now.Gaps > 0 || now.Traces != now.Facts || spooled > 0 {
 			last, calm = now, time.Now()
-			return fmt.Errorf("%d traces, %d facts, %d gaps, %d events not consumed", now.Traces, now.Facts, now.Gaps, behind)
+			return fmt.Errorf("%d traces, %d facts, %d gaps, %d events not consumed, %d in spools", now.Traces, now.Facts, now.Gaps, behind, spooled)
 		}
 		if time.Since(calm) < calmFor {
 			return errors.New("it has been quiet for too short")
@@ -147,10 +158,11 @@ func (r *run) settle(ctx context.Context, requests int) error {
 		return nil
 	})
 	if err != nil {
-		r.say("not quiet: %v", err)
+		r.say("NOT QUIET: %v", err)
 		return ctx.Err()
 	}
-	r.say("quiet %s after the last fault and the last of %d requests", calm.Sub(begun).Round(10*time.Millisecond), requests)
+	r.quiet = true
+	r.say("quiet %s after the last fault and the last of %d requests (limit %s), spools empty", calm.Sub(begun).Round(10*time.Millisecond), requests, r.Settle)
 	return nil
 }
 

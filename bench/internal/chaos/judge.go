@@ -41,6 +41,7 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	sound := r.deaths()
 	sound = r.atPoints() && sound
 	verdict.Print(r.Out)
+	sound = r.outage(lines) && sound
 	r.say("canary hits     %d in %d MB (control: %d files with a tenant's id)", len(hits), read>>20, len(control))
 	for _, h := range hits {
 		r.say("  %s in %s", h.Needle, h.Path)
@@ -48,11 +49,11 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	r.say("took            %s of load and faults, %s to compare, %s to search; %d MB on disk, of which logs %d MB",
 		began.Sub(r.began).Round(time.Second), compared.Sub(began).Round(100*time.Millisecond), searched.Sub(compared).Round(100*time.Millisecond),
 		used(r.Dir)>>20, used(r.rig.LogDir())>>20)
-	if !sound || !verdict.OK() || len(hits) > 0 || len(control) == 0 {
+	if !sound || !r.quiet || !verdict.OK() || len(hits) > 0 || len(control) == 0 {
 		r.say("VIOLATED: see %s", r.Dir)
 		return ErrViolated
 	}
-	r.say("OK: lost 0, duplicated 0, cost difference 0, canary hits 0, gaps 0")
+	r.say("OK: lost 0, duplicated 0, cost difference 0, canary hits 0, gaps 0, spools empty")
 	return nil
 }
 
@@ -84,6 +85,8 @@ func (r *run) deaths() (meant bool) {
 		whats[e.What]++
 	}
 	r.say("outages         %d of %s, broker wiped %d times, rolling restarts %d", whats[fault.Outage], r.Faults.Length, whats[fault.Wipe], r.Faults.Restarts)
+	r.say("ways            %d cut, %d slow, %d stalled, %d throttled; events sent again %d times",
+		whats[fault.Cut], whats[fault.Slow], whats[fault.Stall], whats[fault.Throttle], whats[fault.Echo])
 	return meant
 }
 

@@ -20,6 +20,15 @@ const (
 	Outage  What = "outage"  // SIGTERM, and a new start after long
 	Wipe    What = "wipe"    // the broker is killed and comes back with an empty disk
 	Restart What = "restart" // SIGTERM and a new start, one replica after the other
+
+	// On the way of all services to an engine:
+	Cut      What = "cut"      // all connections are reset
+	Slow     What = "slow"     // everything takes half a second longer
+	Stall    What = "stall"    // nothing comes, on connections that stay
+	Throttle What = "throttle" // a few KB a second come
+
+	// Echo is that events which the stream holds are sent to it again, and stored again.
+	Echo What = "echo"
 )
 
 // Event is one fault.
@@ -28,7 +37,7 @@ type Event struct {
 	What    What
 	Kind    string        // of process
 	Replica int           // which of its kind, counted on over all replicas
-	Down    time.Duration // until the new start
+	Down    time.Duration // until the new start, or until a way is as it was
 	Behind  time.Duration // Wipe: how long analytics has been dead when the broker dies
 }
 
@@ -52,13 +61,29 @@ type Options struct {
 	Length   time.Duration // of an outage
 	Wipes    int
 	Restarts int // of all services, rolling
+	Links    int // of the ways of services to broker and database, each fault of each in turn
+	Echoes   int
+
+	// Alone is a kind of processes. If it is set nothing happens but one outage of it, in
+	// the middle of the load.
+	Alone string
 }
 
-const maxDown = 2 * time.Second
+const (
+	maxDown = 2 * time.Second
+
+	// How long a way is slow, stalled or throttled: for longer than gateways wait for an
+	// acknowledgement.
+	minWay = 4 * time.Second
+	maxWay = 8 * time.Second
+)
 
 // Plan is the same for the same options. Kills are spread evenly over kinds, and over
 // the time with the others; no two of the others begin at once.
 func Plan(o Options) []Event {
+	if o.Alone != "" {
+		return []Event{{At: (o.Over - o.Length) / 2, What: Outage, Kind: o.Alone, Down: o.Length}}
+	}
 	r := rand.New(rand.NewPCG(o.Seed, 0x6661756c74)) //nolint:gosec // must be repeatable, need not be secret
 	var events []Event
 	kinds := rig.Kinds()
@@ -86,6 +111,17 @@ func Plan(o Options) []Event {
 		for _, kind := range []string{rig.Gateway, rig.Recorder, rig.Analytics} {
 			great = append(great, Event{What: Restart, Kind: kind})
 		}
+	}
+	ways := []What{Cut, Slow, Stall, Throttle}
+	for n := range o.Links {
+		e := Event{What: ways[n/2%len(ways)], Kind: []string{rig.NATS, rig.Postgres}[n%2]}
+		if e.What != Cut {
+			e.Down = minWay + time.Duration(r.Int64N(int64(maxWay-minWay)))
+		}
+		great = append(great, e)
+	}
+	for range o.Echoes {
+		great = append(great, Event{What: Echo, Kind: rig.NATS})
 	}
 	r.Shuffle(len(great), func(i, j int) { great[i], great[j] = great[j], great[i] })
 	for n := range great {

@@ -17,22 +17,23 @@ import (
 
 // Line is one request as its client saw it.
 type Line struct {
-	ID      string      `json:"id"` // also in the request's metadata
-	Seed    uint64      `json:"seed"`
-	Tenant  string      `json:"tenant"`
-	Kind    script.Kind `json:"kind"`
-	Stream  bool        `json:"stream"`
-	At      time.Time   `json:"at"`
-	Status  int         `json:"status"` // 0: no answer began
-	Ended   bool        `json:"ended"`  // the client saw the end of the answer, be it an error
-	Asked   Digest      `json:"asked"`  // of the request
-	Text    Digest      `json:"text"`   // of the answer's text, if it is a whole one
-	Wrong   bool        `json:"wrong"`  // the text is not what the provider sent
-	TraceID string      `json:"trace_id,omitempty"`
-	Prompt  int64       `json:"prompt_tokens"`     // of the whole answer, as planned
-	Output  int64       `json:"completion_tokens"` // likewise
-	Cost    int64       `json:"cost"`              // likewise, picodollars
-	Fault   string      `json:"fault,omitempty"`   // the client's error
+	ID      string        `json:"id"` // also in the request's metadata
+	Seed    uint64        `json:"seed"`
+	Tenant  string        `json:"tenant"`
+	Kind    script.Kind   `json:"kind"`
+	Stream  bool          `json:"stream"`
+	At      time.Time     `json:"at"`
+	Status  int           `json:"status"` // 0: no answer began
+	First   time.Duration `json:"first"`  // from At until the answer began
+	Ended   bool          `json:"ended"`  // the client saw the end of the answer, be it an error
+	Asked   Digest        `json:"asked"`  // of the request
+	Text    Digest        `json:"text"`   // of the answer's text, if it is a whole one
+	Wrong   bool          `json:"wrong"`  // the text is not what the provider sent
+	TraceID string        `json:"trace_id,omitempty"`
+	Prompt  int64         `json:"prompt_tokens"`     // of the whole answer, as planned
+	Output  int64         `json:"completion_tokens"` // likewise
+	Cost    int64         `json:"cost"`              // likewise, picodollars
+	Fault   string        `json:"fault,omitempty"`   // the client's error
 }
 
 // Answered reports whether the client saw the whole of a good answer.
@@ -109,6 +110,19 @@ func (l *Ledger) Count() Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now
+}
+
+// TraceIDs are those that clients have been told so far.
+func (l *Ledger) TraceIDs() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := make([]string, 0, len(l.all))
+	for i := range l.all {
+		if id := l.all[i].TraceID; id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // Close ends the file and gives all lines. Nothing may be added then.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -25,6 +26,10 @@ const (
 	patience  = 30 * time.Second
 	maxAnswer = 4 << 20
 	maxEvent  = 1 << 20
+
+	// A lazy client takes about 200 KB a second, and its kernel holds little for it.
+	lazyPause  = 20 * time.Millisecond
+	lazyBuffer = 4 << 10
 )
 
 // Client is who asks.
@@ -47,8 +52,10 @@ type Options struct {
 // Run offers load until there is no more or ctx ends, and returns when the last answer
 // has ended.
 func Run(ctx context.Context, o Options) {
-	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxOpen, DisableCompression: true}}
-	defer c.CloseIdleConnections()
+	eager := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxOpen, DisableCompression: true}}
+	defer eager.CloseIdleConnections()
+	lazy := &http.Client{Transport: &http.Transport{DialContext: dialLazily, DisableKeepAlives: true, DisableCompression: true}}
+	defer lazy.CloseIdleConnections()
 	var open sync.WaitGroup
 	defer open.Wait()
 	room := make(chan struct{}, maxOpen)
@@ -66,21 +73,24 @@ func Run(ctx context.Context, o Options) {
 			return
 		}
 		open.Go(func() {
-			o.Ledger.Add(o.one(context.WithoutCancel(ctx), c, n))
+			o.Ledger.Add(o.one(context.WithoutCancel(ctx), eager, lazy, n))
 			<-room
 		})
 	}
 }
 
 // one makes request n.
-func (o *Options) one(ctx context.Context, c *http.Client, n int) ledger.Line {
+func (o *Options) one(ctx context.Context, eager, lazy *http.Client, n int) ledger.Line {
 	p := script.New(o.Seed+uint64(n), o.Canary) //nolint:gosec // n counts up
 	who := o.Clients[n%len(o.Clients)]
 	line := ledger.Line{
 		ID: fmt.Sprintf("r%08d", n), Seed: p.Seed, Tenant: who.Tenant, Kind: p.Kind, Stream: p.Stream, At: time.Now(),
 		Prompt: p.Usage.Prompt, Output: p.Usage.Completion, Cost: p.Cost(),
 	}
-	limit := patience
+	c, limit := eager, patience
+	if p.Kind == script.Lazy {
+		c = lazy
+	}
 	if p.Leave > 0 {
 		limit = p.Leave
 	}
@@ -117,12 +127,16 @@ func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who C
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	line.Status, line.TraceID = resp.StatusCode, resp.Header.Get("X-Loom-Trace-Id")
+	line.Status, line.First, line.TraceID = resp.StatusCode, time.Since(line.At), resp.Header.Get("X-Loom-Trace-Id")
 	read := readPlain
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "text/event-stream" {
 		read = readStream
 	}
-	text, err := read(resp.Body, resp.StatusCode, p.LeaveAfter)
+	from = resp.Body
+	if p.Kind == script.Lazy {
+		from = slow{from}
+	}
+	text, err := read(from, resp.StatusCode, p.LeaveAfter)
 	if err != nil {
 		return err
 	}
@@ -168,6 +182,23 @@ var (
 	errHalved = errors.New("the client broke off its request")
 	errLeft   = errors.New("the client left the stream")
 )
+
+func dialLazily(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, address)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		err = tcp.SetReadBuffer(lazyBuffer)
+	}
+	return conn, err
+}
+
+// slow is a reader that takes its time.
+type slow struct{ r io.Reader }
+
+func (s slow) Read(b []byte) (int, error) {
+	<-time.After(lazyPause)
+	return s.r.Read(b[:min(len(b), lazyBuffer)])
+}
 
 // broken is a reader that fails.
 type broken struct{ err error }

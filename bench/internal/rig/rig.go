@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"loom.internal/bench/internal/link"
 	"loom.internal/bench/internal/load"
 	"loom.internal/bench/internal/proc"
 	"loom.internal/migrations"
@@ -66,19 +67,21 @@ type Rig struct {
 	Gateways []string // base URLs
 
 	procs    map[string][]*proc.Proc
+	ops      []string // base URLs of what gateways tell operators
 	natsURL  string
+	links    map[string]*link.Link // on the way of services to an engine
 	upstream *httptest.Server
 	config   []entry // of the broker's bucket
 }
 
 // New builds the services and starts everything. The caller closes it, also after an error.
 func New(ctx context.Context, o Options) (*Rig, error) {
-	r := &Rig{Options: o, procs: make(map[string][]*proc.Proc), upstream: httptest.NewServer(o.Upstream)}
+	r := &Rig{Options: o, procs: make(map[string][]*proc.Proc), links: make(map[string]*link.Link), upstream: httptest.NewServer(o.Upstream)}
 	var err error
 	if r.Ring, err = envelope.SingleRing(o.Master); err != nil {
 		return r, err
 	}
-	for _, step := range []func(context.Context) error{r.build, r.engines, r.migrate, r.configure, r.services} {
+	for _, step := range []func(context.Context) error{r.build, r.engines, r.join, r.migrate, r.configure, r.services} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}
@@ -203,6 +206,9 @@ func (r *Rig) Close() error {
 		for _, p := range r.procs[kind] {
 			errs = append(errs, p.Close())
 		}
+	}
+	for _, l := range r.links {
+		errs = append(errs, l.Close())
 	}
 	r.upstream.CloseClientConnections()
 	r.upstream.Close()

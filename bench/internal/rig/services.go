@@ -15,19 +15,24 @@ import (
 func (r *Rig) services(ctx context.Context) error {
 	for n := range replicas {
 		for _, kind := range []string{Recorder, Analytics} {
-			dsn, err := r.dsn(database, "loom_"+kind, r.Secret)
+			dsn, err := r.linkedDSN("loom_" + kind)
 			if err != nil {
 				return err
 			}
-			r.service(kind, n, "NATS_URL="+r.natsURL, "DATABASE_URL="+dsn)
+			r.service(kind, n, "NATS_URL="+r.linkedNATS(), "DATABASE_URL="+dsn)
 		}
 		port, err := proc.FreePort(ctx)
 		if err != nil {
 			return err
 		}
+		ops, err := proc.FreePort(ctx)
+		if err != nil {
+			return err
+		}
+		r.ops = append(r.ops, "http://127.0.0.1:"+strconv.Itoa(ops))
 		addr := "127.0.0.1:" + strconv.Itoa(port)
 		r.Gateways = append(r.Gateways, "http://"+addr)
-		r.service(Gateway, n, "NATS_URL="+r.natsURL, "ADDR="+addr, "DRAIN="+drain.String(), "ALLOW_PRIVATE_UPSTREAMS=true",
+		r.service(Gateway, n, "NATS_URL="+r.linkedNATS(), "ADDR="+addr, "OPS_ADDR=127.0.0.1:"+strconv.Itoa(ops), "DRAIN="+drain.String(), "ALLOW_PRIVATE_UPSTREAMS=true",
 			"SPOOL_DIR="+filepath.Join(r.SpoolDirs(), strconv.Itoa(n)), "RESEND_AFTER="+r.Resend.String(),
 			"SPOOL_MAX_BYTES="+strconv.FormatInt(r.Spool, 10), "CAPTURE_LIMIT=2097152", "DURABILITY="+durability(n))
 	}

@@ -30,14 +30,16 @@ const (
 	Complaint Kind = "complaint" // an error in the middle of a stream; else status 500
 	Abandoned Kind = "abandoned" // the client leaves: at any time, or after so many events
 	Halved    Kind = "halved"    // the client leaves before it has sent its request
+	Lazy      Kind = "lazy"      // a whole answer, a long one, that the client reads slowly
 
 	lateLeave = 300 * time.Millisecond // at most, of a client that leaves
 	maxNoise  = 1 << 20
+	longWords = 2000
 )
 
 // Kinds lists them.
 func Kinds() []Kind {
-	return []Kind{Answer, Slow, Long, Uncounted, Refused, Broken, Page, Cut, Endless, Garbage, Complaint, Abandoned, Halved}
+	return []Kind{Answer, Slow, Long, Uncounted, Refused, Broken, Page, Cut, Endless, Garbage, Complaint, Abandoned, Halved, Lazy}
 }
 
 // Provider is the name the rig gives the scripted provider.
@@ -89,7 +91,7 @@ func New(seed uint64, canary string) Plan {
 	}
 	n := 3 + r.IntN(40)
 	if r.IntN(50) == 0 {
-		n = 2000
+		n = longWords
 	}
 	for range n {
 		p.Words = append(p.Words, words[r.IntN(len(words))]+" ")
@@ -120,6 +122,12 @@ func New(seed uint64, canary string) Plan {
 		p.Kind = Uncounted
 	case dice < 32:
 		p.Kind = Halved
+	case dice < 33:
+		p.Kind = Lazy
+		for len(p.Words) < longWords {
+			p.Words = append(p.Words, words[r.IntN(len(words))]+" ")
+		}
+		p.Usage.Completion = longWords
 	}
 	if !p.Stream && p.Pause > 0 {
 		p.Pause *= 20
@@ -140,7 +148,7 @@ func (p *Plan) Text() string { return strings.Join(p.Words, "") }
 // Whole reports whether the provider gives a whole answer to a client that waits.
 func (p *Plan) Whole() bool {
 	switch p.Kind {
-	case Answer, Slow, Long, Uncounted, Endless, Abandoned:
+	case Answer, Slow, Long, Uncounted, Endless, Abandoned, Lazy:
 		return true
 	default:
 		return false

@@ -20,10 +20,10 @@ type Report struct {
 	At        time.Time  `json:"at"`
 	State     string     `json:"state"` // the worst of all parts
 	Consumers []Consumer `json:"consumers"`
-	Producers []Producer `json:"producers"` // those with gaps first
+	Producers []Producer `json:"producers"` // those that lack some first
 	Days      []Day      `json:"days"`      // the latest first
 	Dead      int64      `json:"dead"`      // events set aside
-	Findings  []Finding  `json:"findings"`  // what is wrong
+	Findings  []Finding  `json:"findings"`  // what is wrong, or waits in a spool
 }
 
 // Consumer is how far a projection has come on the stream.
@@ -37,10 +37,12 @@ type Consumer struct {
 type Producer struct {
 	ID        string    `json:"producer_id"`
 	Epoch     int64     `json:"epoch"`
+	Sent      int64     `json:"sent"`      // numbers it has given
 	Recorded  int64     `json:"recorded"`  // numbers in Postgres
 	Highest   int64     `json:"highest"`   // of them
 	Watermark int64     `json:"watermark"` // none is missing up to here
-	Missing   int64     `json:"missing"`   // below the highest
+	Missing   int64     `json:"missing"`   // of those sent
+	Held      int64     `json:"held"`      // of those missing, at most so many were in its spool
 	UpdatedAt time.Time `json:"updated_at"`
 	State     string    `json:"state"`
 	Gaps      []Gap     `json:"gaps"` // the first 20
@@ -84,7 +86,7 @@ type Difference struct {
 	RollupCost     *string   `json:"rollup_cost"`
 }
 
-// Finding is something that is missing or differs, and what to do about it.
+// Finding is something that is missing, differs or lies in a spool, and what to do about it.
 type Finding struct {
 	Check   string `json:"check"`
 	Message string `json:"message"`

@@ -1,8 +1,8 @@
-// Package verify checks that nothing is missing: every number of every gateway is in
-// Postgres, every trace has its usage fact and every fact its trace, and the rollups
+// Package verify checks that nothing is missing: every number that a gateway has given
+// is in Postgres, every trace has its usage fact and every fact its trace, and the rollups
 // come to what the ledger comes to.
 //
-//	producers ─ numbers without a gap        ┐
+//	producers ─ all numbers that were given  ┐
 //	traces ◀──▶ usage_facts, by day          ├▶ Report
 //	usage_facts ──sum──▶ = rollups, by day   │
 //	dead_events ─ none                       ┘
@@ -37,6 +37,8 @@ const (
 	// gapPatience is how long a number may be missing before it counts: gateways send
 	// again after two minutes what is not confirmed.
 	gapPatience = 5 * time.Minute
+	// busLimit is how long the bus may take to say what gateways have told it.
+	busLimit = 10 * time.Second
 )
 
 // ErrBus means that the bus could not be asked what is on its way.
@@ -66,15 +68,15 @@ type Report struct {
 	At        time.Time  `json:"at"`
 	State     State      `json:"state"`     // the worst of all parts
 	Consumers []Consumer `json:"consumers"` // in the order of their names
-	Producers []Producer `json:"producers"` // those with gaps first, then the latest first; the first 1000
+	Producers []Producer `json:"producers"` // those that lack some first, then the latest first; the first 1000
 	Days      []Day      `json:"days"`      // the latest first
 	Dead      int64      `json:"dead"`      // events set aside
-	Findings  []Finding  `json:"findings"`  // what is wrong; none unless the state is missing
+	Findings  []Finding  `json:"findings"`  // what is wrong, and what waits for somebody to do something
 }
 
-// Finding is something that is missing or differs, and what to do about it.
+// Finding is something that is missing, differs or lies in a spool, and what to do about it.
 type Finding struct {
-	Check   string `json:"check"` // producers, traces, facts, rollups or dead
+	Check   string `json:"check"` // producers, spools, traces, facts, rollups or dead
 	Message string `json:"message"`
 	Advice  string `json:"advice"`
 }
@@ -110,7 +112,11 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 	now := v.now().UTC().Truncate(time.Microsecond)
 	r := &Report{At: now, State: Complete, Consumers: []Consumer{}, Producers: []Producer{}, Days: []Day{}, Findings: []Finding{}}
 	// Before the tables: what is settled now is in the tables then.
-	settled, err := v.progress(ctx, r)
+	words, err := v.words(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settled, recorded, err := v.progress(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +124,7 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM dead_events`).Scan(&r.Dead); err != nil {
 			return fmt.Errorf("count dead events: %w", err)
 		}
-		return r.producers(ctx, tx, days)
+		return r.producers(ctx, tx, days, words, recorded)
 	})
 	if err != nil {
 		return nil, err
@@ -133,17 +139,31 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 	return r, nil
 }
 
-// progress asks the consumers how far they are. The tables have to agree on what came
-// before the time it returns.
-func (v *Verifier) progress(ctx context.Context, r *Report) (settled time.Time, err error) {
+// words asks what gateways have last said of their numbers.
+func (v *Verifier) words(ctx context.Context) ([]bus.Word, error) {
 	if err := bus.Ready(v.nc); err != nil {
-		return time.Time{}, fmt.Errorf("%w: %w", ErrBus, err)
+		return nil, fmt.Errorf("%w: %w", ErrBus, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, busLimit)
+	defer cancel()
+	words, err := bus.ReadNumbered(ctx, v.js)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBus, err)
+	}
+	return words, nil
+}
+
+// progress asks the consumers how far they are. The tables have to agree on what came
+// before the first time it returns, and the recorder has all that came before the second.
+func (v *Verifier) progress(ctx context.Context, r *Report) (settled, recorded time.Time, err error) {
 	settled = r.At
 	for _, name := range []string{bus.ConsumerAnalytics, bus.ConsumerRecorder} {
 		p, err := bus.ProgressOf(ctx, v.js, name, r.At)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("%w: %w", ErrBus, err)
+			return time.Time{}, time.Time{}, fmt.Errorf("%w: %w", ErrBus, err)
+		}
+		if name == bus.ConsumerRecorder {
+			recorded = p.Settled
 		}
 		r.Consumers = append(r.Consumers, Consumer{Name: name, Unsettled: p.Unsettled, Settled: p.Settled})
 		if p.Unsettled > 0 {
@@ -153,7 +173,7 @@ func (v *Verifier) progress(ctx context.Context, r *Report) (settled time.Time, 
 			settled = p.Settled
 		}
 	}
-	return settled.Add(-margin), nil
+	return settled.Add(-margin), recorded, nil
 }
 
 func (r *Report) find(check, advice, format string, args ...any) {
@@ -168,11 +188,16 @@ func (r *Report) conclude() {
 		if p.State == Missing {
 			numbers, gateways = numbers+p.Missing, gateways+1
 		}
+		if p.State == Pending && p.Held > 0 && r.At.Sub(p.UpdatedAt) >= gapPatience {
+			r.find("spools", "A gateway logs at its start whose spool it has (producer=…). If none runs on this one, start one with its directory "+
+				"(LOOM_GATEWAY_SPOOL_DIR): it sends them. If one does, its log says why they are not stored. If the directory is lost, so are they.",
+				"%d events of gateway %s, epoch %d, were in its spool when it was last heard of", p.Held, p.ID, p.Epoch)
+		}
 	}
 	if numbers > 0 {
 		r.find("producers", "Start those gateways again with their spool directories: they send again what no recorder has confirmed. "+
 			"A number whose spool is lost stays missing.",
-			"%d events of %d gateway epochs have not come, though later ones have", numbers, gateways)
+			"%d events of %d gateway epochs have not come", numbers, gateways)
 	}
 	for _, d := range r.Days {
 		r.State = worse(r.State, d.State)

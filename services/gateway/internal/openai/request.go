@@ -62,6 +62,11 @@ func (r *Request) Facts() Facts {
 	if f.EndUser == "" {
 		f.EndUser = r.User
 	}
+	for _, m := range r.Metadata { // where Anthropic has it
+		if m.Name == "user_id" && f.EndUser == "" {
+			f.EndUser = m.Value
+		}
+	}
 	return f
 }
 

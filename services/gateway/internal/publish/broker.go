@@ -29,6 +29,9 @@ type Broker interface {
 	// number of a life below which it lacks none. What nobody has put is not there, and
 	// nothing is while the broker cannot be asked; an error is about what was put.
 	Watermarks(ctx context.Context, lives []event.Life) (map[string]event.Watermarks, error)
+
+	// Number puts which numbers lives have given, in the place of what was put before.
+	Number(ctx context.Context, words map[event.Life]bus.Numbered) error
 }
 
 // Bodies is where a Publisher puts what is too large for an event; a [bus.Bodies].

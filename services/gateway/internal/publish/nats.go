@@ -123,6 +123,11 @@ func (b *NATS) Publish(ctx context.Context, msgs []*nats.Msg) (left []*nats.Msg,
 	return left, err
 }
 
+// Number puts words into the bucket in which consumers put watermarks.
+func (b *NATS) Number(ctx context.Context, words map[event.Life]bus.Numbered) error {
+	return bus.PutNumbered(ctx, b.js, words)
+}
+
 // Watermarks reads the bucket in which consumers put them.
 func (b *NATS) Watermarks(ctx context.Context, lives []event.Life) (map[string]event.Watermarks, error) {
 	kv, err := b.js.KeyValue(ctx, bus.BucketWatermark)

@@ -5,6 +5,8 @@
 //	spool ──Next──▶ batch ──▶ LOOM_TRACE ──▶ recorder, analytics ──▶ Postgres
 //	  ▲                                                                 │
 //	  └──Confirm── the lower one ◀── KV LOOM_WATERMARK ◀── watermarks ──┘
+//	                                        ▲
+//	  which numbers there are, for verify ──┘
 //
 // An event keeps its id and its place however often it is sent: what is stored twice is
 // one trace. What stays unconfirmed for long is sent again, for the broker may have lost
@@ -72,7 +74,8 @@ func (p *Publisher) Run(ctx context.Context, s *spool.Spool) error {
 }
 
 func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
-	sent := newSent(s, p.opt.Resend)
+	sent, teller := newSent(s, p.opt.Resend), newTeller(p.opt, s, time.Now())
+	defer teller.end(ctx)
 	var after spool.Position
 	for polled := time.Now(); ; {
 		if time.Since(polled) >= pollEvery {
@@ -82,6 +85,7 @@ func (p *Publisher) drain(ctx context.Context, s *spool.Spool) error {
 				p.opt.Log.LogAttrs(ctx, slog.LevelWarn, "traces not confirmed for long, sending them again", slog.Duration("after", p.opt.Resend))
 				after = spool.Position{}
 			}
+			teller.tell(ctx, polled)
 		}
 		next, cancel := context.WithTimeout(ctx, pollEvery)
 		entries, err := s.Next(next, after, batchEvents, batchBytes)

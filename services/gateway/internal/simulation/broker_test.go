@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"loom.internal/pkg/bus"
+	"loom.internal/pkg/event"
 	"loom.internal/services/gateway/internal/publish"
+	"loom.internal/services/gateway/internal/spool"
 )
 
 const (
@@ -38,6 +40,7 @@ type broker struct {
 	known    map[string]time.Time
 	durables map[string]*durable
 	kv       map[string]string
+	words    map[event.Life]bus.Numbered
 	changed  chan struct{} // closed when there may be something to fetch
 }
 
@@ -61,6 +64,7 @@ func (b *broker) format() {
 	b.made = time.Now()
 	b.ready, b.stream = false, nil
 	b.known, b.kv, b.durables = map[string]time.Time{}, map[string]string{}, map[string]*durable{}
+	b.words = map[event.Life]bus.Numbered{}
 	for _, name := range bus.Consumers() {
 		b.durables[name] = &durable{next: 1, pending: map[uint64]time.Time{}, acked: map[uint64]bool{}}
 	}
@@ -109,6 +113,19 @@ func (b *broker) start() {
 	defer b.mu.Unlock()
 	b.up, b.ready = true, true
 	b.broadcast()
+}
+
+// told reports whether the last word about each epoch in s is right, once all is confirmed.
+func (b *broker) told(s *spool.Spool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for epoch, n := range s.Numbers() {
+		life := event.Life{ProducerID: s.Producer(), Epoch: int64(epoch)}
+		if b.words[life] != (bus.Numbered{Highest: int64(n.Highest)}) {
+			return false
+		}
+	}
+	return true
 }
 
 func id(m *nats.Msg) string { return m.Header.Get(jetstream.MsgIDHeader) }

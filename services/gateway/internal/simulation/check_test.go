@@ -23,6 +23,11 @@ func (w *world) check() {
 			w.fail("trace %s: %s: the row is\n%v", id, why, row)
 		}
 	}
+	for life, word := range w.broker.words {
+		if n := recorder.lives[life]; !n.has(word.Highest) {
+			w.fail("its gateway says that epoch %d has given %d numbers; the recorder has %v", life.Epoch, word.Highest, n)
+		}
+	}
 	for _, s := range w.stores {
 		for id := range s.rows {
 			if w.requests[id] == nil {

@@ -60,7 +60,7 @@ func (w *world) serveOnce(life int, rng *rand.Rand) {
 	g.spool, err = g.recorder.Open()
 	switch {
 	case err == nil:
-	case errors.Is(err, disktest.ErrCrashed), errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, disktest.ErrCrashed), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC):
 		w.note("%s: %v", p.name, err)
 		return
 	default:

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -70,6 +71,15 @@ func (p publishing) Watermarks(ctx context.Context, lives []event.Life) (map[str
 		return nil, nil //nolint:nilerr,nilnil // as the broker that cannot be asked
 	}
 	return marks, nil
+}
+
+func (p publishing) Number(ctx context.Context, words map[event.Life]bus.Numbered) error {
+	return p.call(ctx, func() error {
+		return p.w.broker.do(func() error {
+			maps.Copy(p.w.broker.words, words)
+			return nil
+		})
+	})
 }
 
 // stream is the broker as a consumer sees it.

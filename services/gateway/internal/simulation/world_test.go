@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,9 +128,9 @@ func (w *world) strike(rng *rand.Rand, undone *sync.WaitGroup) {
 		d := time.Duration(rng.Int64N(int64(most)))
 		undone.Go(func() { <-time.After(d); undo() })
 	}
-	what := rng.IntN(10)
+	what := rng.IntN(11)
 	if w.steady {
-		what = 6 + rng.IntN(4)
+		what = 7 + rng.IntN(4)
 	}
 	switch what {
 	case 0:
@@ -144,8 +145,10 @@ func (w *world) strike(rng *rand.Rand, undone *sync.WaitGroup) {
 		w.disk.Limit(w.disk.Used() + rng.Int64N(20000))
 		after(20*time.Second, func() { w.disk.Limit(0) })
 	case 6:
-		w.kill(consumer + "-" + strconv.Itoa(rng.IntN(2)))
+		w.disk.FailWrite(rng.IntN(10), []syscall.Errno{syscall.EIO, syscall.EROFS}[rng.IntN(2)])
 	case 7:
+		w.kill(consumer + "-" + strconv.Itoa(rng.IntN(2)))
+	case 8:
 		w.note("the store of %s is away", consumer)
 		w.stores[consumer].setAway(true)
 		after(time.Minute, func() { w.note("the store of %s is back", consumer); w.stores[consumer].setAway(false) })
@@ -165,6 +168,7 @@ func (w *world) quiet() {
 	w.note("calm")
 	w.disk.CrashAfter(-1)
 	w.disk.FailSync(-1)
+	w.disk.FailWrite(-1, 0)
 	w.disk.Limit(0)
 	w.broker.start()
 	for _, s := range w.stores {
@@ -180,7 +184,7 @@ func (w *world) quiet() {
 		g := w.gateway
 		w.mu.Unlock()
 		if g != nil {
-			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 {
+			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool) {
 				w.note("quiet")
 				return
 			}

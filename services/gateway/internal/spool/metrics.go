@@ -48,6 +48,31 @@ func (s *Spool) Stats() Stats {
 	return st
 }
 
+// Numbers are those of the events of one epoch.
+type Numbers struct {
+	Highest uint64 // the last one given
+	Held    uint64 // how many of them are here and not confirmed
+}
+
+// Numbers returns them by epoch, of every epoch that has given one and has a segment.
+func (s *Spool) Numbers() map[uint64]Numbers {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[uint64]Numbers)
+	for _, g := range s.segments {
+		if g.last == 0 {
+			continue
+		}
+		n := all[g.epoch]
+		n.Highest = max(n.Highest, g.last)
+		if next := max(g.first, s.confirmed[g.epoch]+1); next <= g.last {
+			n.Held += g.last + 1 - next
+		}
+		all[g.epoch] = n
+	}
+	return all
+}
+
 // counters are what only grows.
 type counters struct {
 	begins, ends, interrupted      prometheus.Counter

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,11 +132,15 @@ func (w *world) life() {
 	if w.rng.IntN(4) > 0 {
 		w.disk.CrashAfter(w.rng.IntN(60))
 	}
-	switch w.rng.IntN(6) {
+	switch w.rng.IntN(8) {
 	case 0:
 		w.disk.Limit(w.disk.Used() + int64(w.rng.IntN(4000)))
 	case 1:
 		w.disk.FailSync(w.rng.IntN(20))
+	case 2:
+		w.disk.FailWrite(w.rng.IntN(40), syscall.EIO)
+	case 3:
+		w.disk.FailWrite(w.rng.IntN(40), syscall.EROFS)
 	default:
 		w.disk.Limit(0)
 	}

@@ -764,16 +764,16 @@ export interface components {
                  */
                 settled: string;
             }[];
-            /** @description Lives of gateways that were heard of in these days, and all with gaps; those first, then the latest. At most 1,000. */
+            /** @description Lives of gateways that were heard of in these days, and all that lack numbers; those first, then the latest. At most 1,000. */
             producers: components["schemas"]["VerifyProducer"][];
             /** @description The latest first. */
             days: components["schemas"]["VerifyDay"][];
             /** @description Events that are set aside. */
             dead: number;
-            /** @description What is wrong; empty unless `state` is `missing`. */
+            /** @description What is wrong, and what lies in the spools of gateways that have not been heard of for a while. */
             findings: {
                 /** @enum {string} */
-                check: "producers" | "traces" | "facts" | "rollups" | "dead";
+                check: "producers" | "spools" | "traces" | "facts" | "rollups" | "dead";
                 message: string;
                 advice: string;
             }[];
@@ -781,15 +781,22 @@ export interface components {
         VerifyProducer: {
             producer_id: string;
             epoch: number;
+            /** @description Numbers it has given to events, by its own last word and by what has come. */
+            sent: number;
             /** @description Numbers in Postgres, as traces or as events set aside. */
             recorded: number;
             /** @description The highest of them. */
             highest: number;
             /** @description None is missing up to here. */
             watermark: number;
-            /** @description Below the highest. */
+            /** @description Sent and not recorded. */
             missing: number;
-            /** Format: date-time */
+            /** @description Of those missing, at most so many were in its spool by its last word. */
+            held: number;
+            /**
+             * Format: date-time
+             * @description When it was last heard of.
+             */
             updated_at: string;
             state: components["schemas"]["VerifyState"];
             /** @description Runs of numbers that have not come, both ends included; the first 20. */

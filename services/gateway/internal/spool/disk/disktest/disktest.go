@@ -19,7 +19,7 @@ import (
 var ErrCrashed = errors.New("the machine is down")
 
 // Disk is a directory that can stop at any step, lose what was not synced, tear writes,
-// run full and fail to sync.
+// run full, fail to write and to sync, and become read-only.
 type Disk struct {
 	// OnCrash, if set, is called in the step that is the last. It must not use the disk.
 	OnCrash func()
@@ -35,6 +35,9 @@ type Disk struct {
 	crashed  bool
 	capacity int64 // bytes; 0: no end of it
 	badSync  int   // syncs until one fails; negative: none does
+	badWrite int   // writes until one fails; negative: none does
+	why      error // it fails
+	readOnly bool
 }
 
 type content struct {
@@ -47,7 +50,7 @@ var _ disk.Dir = (*Disk)(nil)
 
 // New makes an empty disk that takes its chances from rng.
 func New(rng *rand.Rand) *Disk {
-	return &Disk{rng: rng, names: map[string]*content{}, durable: map[string]*content{}, left: -1, badSync: -1}
+	return &Disk{rng: rng, names: map[string]*content{}, durable: map[string]*content{}, left: -1, badSync: -1, badWrite: -1}
 }
 
 // CrashAfter has the disk stop n changes from now, in the midst of the next.
@@ -85,6 +88,15 @@ func (d *Disk) FailSync(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.badSync = n
+}
+
+// FailWrite has the write after n more fail with EIO, when some of it is written, or with
+// EROFS: then the disk is read-only from there on, as a file system makes itself when it
+// finds that it is damaged.
+func (d *Disk) FailWrite(n int, err syscall.Errno) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.badWrite, d.why = n, err
 }
 
 // Limit sets the size of the disk in bytes; 0 is without limit.
@@ -133,6 +145,9 @@ func (d *Disk) files() map[string][]byte {
 
 // step is before each change. It reports whether the change happens, and the error.
 func (d *Disk) step() (bool, error) {
+	if d.readOnly && !d.crashed {
+		return false, syscall.EROFS
+	}
 	if d.crashed {
 		return false, ErrCrashed
 	}
@@ -144,12 +159,12 @@ func (d *Disk) step() (bool, error) {
 	return true, nil
 }
 
-// Restart brings the process (or with power, the machine) back, and ends what CrashAfter
-// and FailSync began.
+// Restart brings the process (or with power, the machine) back, and ends what CrashAfter,
+// FailSync and FailWrite began.
 func (d *Disk) Restart(power bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.crashed, d.left, d.badSync = false, -1, -1
+	d.crashed, d.left, d.badSync, d.badWrite, d.readOnly = false, -1, -1, -1, false
 	if !power {
 		return
 	}
@@ -290,6 +305,17 @@ func (d *Disk) sync() (bool, error) {
 	return d.step()
 }
 
+// writing is step for a write.
+func (d *Disk) writing() (bool, error) {
+	if d.badWrite != 0 || d.crashed || d.readOnly {
+		d.badWrite--
+		return d.step()
+	}
+	d.badWrite = -1
+	d.readOnly = errors.Is(d.why, syscall.EROFS)
+	return !d.readOnly, d.why
+}
+
 type handle struct {
 	d *Disk
 	f *content
@@ -322,7 +348,7 @@ func (h handle) WriteAt(b []byte, off int64) (int, error) {
 	if off > int64(len(h.f.data)) {
 		panic("write beyond the end")
 	}
-	do, err := h.d.step()
+	do, err := h.d.writing()
 	if err != nil {
 		if !do {
 			return 0, err
@@ -363,6 +389,9 @@ func (h handle) Reserve(size int64) error {
 	defer h.d.mu.Unlock()
 	if h.d.crashed {
 		return ErrCrashed
+	}
+	if h.d.readOnly {
+		return syscall.EROFS
 	}
 	if !h.d.room(h.f, size) {
 		return syscall.ENOSPC
