@@ -149,7 +149,7 @@ func TestUnavailableSaysWhenToTryAgain(t *testing.T) {
 
 	answers := make(chan answer, 1)
 	go func() {
-		resp, err := w2.client.Do(w2.request(context.Background(), http.MethodPost, "/v1/chat/completions", []byte(asked))) //nolint:usetesting // it outlives the stop
+		resp, err := w2.client.Do(w2.request(context.Background(), http.MethodPost, "/v1/chat/completions", []byte(asked)))
 		if err != nil {
 			answers <- answer{err: err}
 			return

@@ -116,6 +116,19 @@ test('1 4 AzureOpenAI: api-key, and the deployment in the path is the model', as
   await assert.rejects(wrong.chat.completions.create({ model: 'x', messages: [] }), { status: 401, code: 'invalid_api_key' })
 })
 
+test('4 5 a deployment is the model, whether the body names one or not; all other bytes stay', async () => {
+  const model = deployment('plain', (c) => c.json(completion()))
+  for (const [body, want] of [
+    ['{ "messages":[ ],"x":1.0}', `{"model":"${model}", "messages":[ ],"x":1.0}`],
+    ['{ "messages":[ ], "model" : "other","x":1.0}', `{ "messages":[ ], "model" : "${model}","x":1.0}`],
+  ]) {
+    const a = await w.send(`/openai/deployments/${model}/chat/completions?api-version=2024-06-01`, { key: '', headers: { 'api-key': w.key }, body })
+    assert.equal(a.status, 200, a.text)
+    assert.equal(w.up.seen(model).at(-1).text, want)
+  }
+  envelope(await w.send('/openai/deployments/k-none/chat/completions?api-version=2024-06-01', { body: '{"messages":[]}' }), 404, 'invalid_request_error', 'model_not_found')
+})
+
 test('1 4 api-key on the ordinary paths, and on /openai/v1', async () => {
   const model = w.script('api-key', (c) => c.json(completion()))
   const body = JSON.stringify({ model, messages: [] })

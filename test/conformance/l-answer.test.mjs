@@ -110,8 +110,7 @@ test('L an error in the middle is an error event and no clean end', async () => 
   assert.match(last, /^data: \{"error":\{"message":/)
   const { error } = JSON.parse(last.slice(6))
   assert.deepEqual([error.type, error.code], ['server_error', 'overloaded_error'])
-  const t = await w.trace(a)
-  assert.deepEqual([t.outcome, t.tokens_out], ['failed', null])
+  assert.equal((await w.trace(a)).outcome, 'failed')
   const seen = await drain(await w.openai().chat.completions.create({ model, stream: true, ...ask }))
   assert.ok(seen.error instanceof OpenAI.APIError)
   const cut = plays('cut', async (c) => {
@@ -122,6 +121,37 @@ test('L an error in the middle is an error event and no clean end', async () => 
   const b = await w.chat({ model: cut, stream: true })
   assert.equal(b.clean, false)
   assert.match(b.text, /data: \{"error":/)
+})
+
+test('55 L half an answer keeps its text, and the count that message_start makes up is no usage', async () => {
+  const begun = ant.stream([{ text: ['half'] }], { end: false })
+  const error = plays('half-error', (c) => c.sse([...begun, ant.event('error', { error: { type: 'api_error', message: 'x' } })]))
+  const cut = plays('half-cut', async (c) => {
+    c.open()
+    await c.write(begun)
+    await c.cut()
+  })
+  for (const model of [error, cut]) {
+    for (const ask of [() => w.chat({ model, stream: true }), () => w.send('messages', { body: JSON.stringify({ model, max_tokens: 9, stream: true, messages: [] }) })]) {
+      const a = await ask()
+      const t = await w.trace(a)
+      assert.equal(t.outcome, 'failed')
+      assert.match(JSON.stringify(await w.recorded(a)), /"half"/)
+      assert.equal(t.tokens_out, null, `${model}, ${t.endpoint}: ${JSON.stringify(t.usage_raw)}`)
+    }
+  }
+})
+
+test('20 71 a model whose provider lacks the endpoint is a 404 that says so', async () => {
+  const model = plays('lacking', (c) => c.json(ant.message([])))
+  const openai = w.script('lacking', (c) => c.json({}))
+  for (const path of ['responses', 'embeddings', 'completions', 'moderations', 'images/generations', 'audio/speech']) {
+    const e = envelope(await w.send(path, { body: JSON.stringify({ model, input: 'x', prompt: 'x' }) }), 404, 'invalid_request_error', 'model_not_found')
+    assert.match(e.message, new RegExp(`/${path}`))
+  }
+  const a = await w.send('messages', { body: JSON.stringify({ model: openai, max_tokens: 9, messages: [] }) })
+  assert.deepEqual([a.status, JSON.parse(a.text).error.type], [404, 'not_found_error'])
+  assert.equal(w.up.seen(model).length + w.up.seen(openai).length, 0)
 })
 
 test('L 21 errors of Anthropic in OpenAI\'s envelope', async () => {
