@@ -108,6 +108,12 @@ verify: generate tidy ## Fail if generated files or go.mod files are not up to d
 e2e: build ## Drive the built binary with the official SDKs, the browser pages too.
 	test/e2e.sh
 
+.PHONY: conformance
+conformance: build ## Drive the built binary with official clients against scripted providers (FILES='d-*.test.mjs').
+	@command -v npm >/dev/null || { echo "the conformance run needs node 20 or newer with npm" >&2; exit 1; }
+	npm --prefix test/conformance ci --no-audit --no-fund --loglevel=error
+	@cd test/conformance && node run.mjs $(FILES)
+
 .PHONY: chaos
 chaos: $(BIN)/chaos ## Kill Loom's processes under load and judge what is left (ARGS=-seed=7).
 	$(BIN)/chaos -short $(ARGS)
