@@ -21,6 +21,7 @@ type Messages struct {
 	stopReason   string
 	stopSequence string
 	stopped      bool   // message_stop came
+	counted      bool   // so did the final counts: the first ones hold a placeholder for the output
 	fault        []byte // the first error, as the provider put it
 	blocks       map[int64]*block
 }
@@ -69,6 +70,7 @@ func (a *Messages) Event(e sse.Event) (token, last bool) {
 			a.stopReason, a.stopSequence = clip(string(d.StopReason)), clip(string(d.StopSequence))
 		}
 		a.sum.messageUsage(c.Usage)
+		a.counted = a.counted || c.Usage.Kind() == '{'
 	case anthropic.MessageStop:
 		a.stopped = true
 		return false, true
@@ -160,6 +162,9 @@ func (a *Messages) Ended() bool { return a.stopped || a.stopReason != "" }
 // Summary implements [Stream].
 func (a *Messages) Summary() Summary {
 	s := a.sum
+	if !a.counted {
+		s.Usage = nil
+	}
 	if a.stopReason != "" {
 		s.FinishReasons = []string{a.stopReason}
 	}
@@ -189,7 +194,7 @@ func (a *Messages) JSON() (answer []byte, truncated bool) {
 	}
 	b = lenient.AppendNullable(append(b, `],"stop_reason":`...), a.stopReason)
 	b = lenient.AppendNullable(append(b, `,"stop_sequence":`...), a.stopSequence)
-	if a.sum.Usage != nil {
+	if a.counted && a.sum.Usage != nil {
 		b = append(append(b, `,"usage":`...), a.sum.Usage...)
 	}
 	if a.fault != nil {

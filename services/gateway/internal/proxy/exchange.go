@@ -132,7 +132,7 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 }
 
 // refuse answers a request that makes no trace.
-func (x *exchange) refuse(fault *openai.Error) { x.p.refuse(x.w, x.op.Dialect, fault) }
+func (x *exchange) refuse(fault *openai.Error) { x.p.refuse(x.w, x.r, x.op.Dialect, fault) }
 
 // callQuery is what of the client's query goes to a provider: not the version of an API
 // that the provider's own configuration names.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -94,7 +95,7 @@ func (p *Proxy) exchange(op endpoint.Endpoint, prepare func(*exchange) *openai.E
 		defer p.metrics.inFlight.Dec()
 		who, fault := p.admit(r, op.Scope)
 		if fault != nil {
-			p.refuse(w, op.Dialect, fault)
+			p.refuse(w, r, op.Dialect, fault)
 			return
 		}
 		x := &exchange{p: p, op: op, form: form, w: w, r: r, who: who, started: started}
@@ -113,10 +114,24 @@ func (p *Proxy) Refuse(d endpoint.Dialect, fault *openai.Error) http.Handler {
 }
 
 // refuse answers a request that made no trace.
-func (p *Proxy) refuse(w http.ResponseWriter, d endpoint.Dialect, fault *openai.Error) {
+func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, d endpoint.Dialect, fault *openai.Error) {
 	p.metrics.request("refused", fault.Status)
+	conn := http.NewResponseController(w)
+	unread := r.ContentLength != 0 && conn.EnableFullDuplex() == nil
 	writeFault(w, d, fault)
+	if unread && conn.Flush() == nil {
+		// A connection that is closed with some of the body unread is reset, and the client
+		// may lose the answer by that.
+		_ = conn.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
+	}
 }
+
+// How long, and for how many bytes, a client that was refused may go on sending.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 20
+)
 
 // Shield gives every answer a request id, and turns a panic into an answer of status
 // 500, or into a broken connection where the answer has begun: never into an answer

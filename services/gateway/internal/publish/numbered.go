@@ -24,13 +24,18 @@ type teller struct {
 	spool  *spool.Spool
 	log    *slog.Logger
 
-	said     map[event.Life]bus.Numbered // with those whose segments are gone
+	seen     map[event.Life]int64        // the highest number of each life that was ever in the spool
+	said     map[event.Life]bus.Numbered // the last word on each
 	tried    time.Time                   // when something was said
 	repeated time.Time                   // when all was
 }
 
 func newTeller(o Options, s *spool.Spool, now time.Time) *teller {
-	return &teller{broker: o.Broker, spool: s, log: o.Log, said: make(map[event.Life]bus.Numbered), repeated: now}
+	t := &teller{
+		broker: o.Broker, spool: s, log: o.Log, seen: make(map[event.Life]int64), said: make(map[event.Life]bus.Numbered), repeated: now,
+	}
+	t.words() // what is there now may be gone when it is first told
+	return t
 }
 
 // tell says what is new since the last time, if that is long enough ago.
@@ -70,14 +75,14 @@ func (t *teller) say(ctx context.Context, now time.Time) {
 
 // words are about all lives in the spool, and those that were in it.
 func (t *teller) words() map[event.Life]bus.Numbered {
-	words := maps.Clone(t.said)
-	for life, word := range words {
-		word.Held = 0 // as it is when all of its segments are gone
-		words[life] = word
+	words := make(map[event.Life]bus.Numbered, len(t.seen))
+	for life, highest := range t.seen {
+		words[life] = bus.Numbered{Highest: highest} // as it is when all of its segments are gone
 	}
 	for epoch, n := range t.spool.Numbers() {
 		life := event.Life{ProducerID: t.spool.Producer(), Epoch: int64(epoch)}    //nolint:gosec // epochs are small
 		words[life] = bus.Numbered{Highest: int64(n.Highest), Held: int64(n.Held)} //nolint:gosec // likewise
+		t.seen[life] = words[life].Highest
 	}
 	return words
 }

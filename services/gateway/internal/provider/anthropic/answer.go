@@ -44,7 +44,7 @@ func answer(resp *call.Response, asksUsage bool) {
 		resp.Body = &document{source: resp.Body, limit: maxFault, translate: func(b []byte) ([]byte, error) { return translateFault(b, status), nil }}
 	case isEventStream(h):
 		s := &stream{source: resp.Body, created: created.Unix(), asksUsage: asksUsage}
-		resp.Body, resp.Usage = s, func() []byte { return s.usage }
+		resp.Body, resp.Usage = s, s.total
 		h.Del("Content-Length")
 		resp.ContentLength = -1
 		return

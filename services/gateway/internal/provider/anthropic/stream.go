@@ -39,6 +39,7 @@ type stream struct {
 	ended     bool                // the end was sent: nothing follows
 	failed    bool                // it was an error
 	usage     jsontext.Value
+	counted   bool // the final counts came: the first ones hold a placeholder for the output
 	tier      string // that served the request
 }
 
@@ -114,6 +115,7 @@ func (s *stream) event(e sse.Event) error {
 		s.stopBlock(c)
 	case wire.MessageDelta:
 		s.count(c.Usage)
+		s.counted = s.counted || c.Usage.Kind() == '{'
 		if stop := string(c.Delta.V.StopReason); stop != "" {
 			s.finish(stop)
 		}
@@ -136,6 +138,14 @@ func (s *stream) begin(m *wire.Message) {
 	s.open()
 	s.out = append(s.out, `{"role":"assistant","content":"","refusal":null}`...)
 	s.shut("")
+}
+
+// total is the provider's usage object once it is final; nil before.
+func (s *stream) total() []byte {
+	if !s.counted {
+		return nil
+	}
+	return s.usage
 }
 
 // count takes over the counts so far.
@@ -235,7 +245,7 @@ func (s *stream) finish(stop string) {
 // end sends the usage, if the client asked, and the end marker.
 func (s *stream) end() {
 	s.ended = true
-	if usage := chatUsage(wire.ReadCounts(s.usage)); s.asksUsage && usage != nil {
+	if usage := chatUsage(wire.ReadCounts(s.total())); s.asksUsage && usage != nil {
 		s.head()
 		s.out = append(append(append(s.out, `,"choices":[],"usage":`...), usage...), "}\n\n"...)
 	}
