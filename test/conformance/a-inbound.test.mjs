@@ -36,7 +36,7 @@ test('2 a bad key beats a bad body, and nothing reaches the provider', async () 
 
 test('2 the answer to a bad key does not wait for the body', async () => {
   const { host } = new URL(w.root)
-  const { text } = await socket(
+  const text = await socket(
     w.root,
     `POST /v1/chat/completions HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer sk-wrong\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n{`,
   )
@@ -107,7 +107,7 @@ test('6 an image of 30 MB arrives whole', async () => {
   const model = w.script('big', (c) => c.json(completion()))
   const url = `data:image/png;base64,${'QUJD'.repeat(30 << 18)}`
   await w.openai().chat.completions.create({ model, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] })
-  assert.equal(w.up.seen(model)[0].json_.messages[0].content[0].image_url.url.length, url.length)
+  assert.equal(w.up.seen(model)[0].asked.messages[0].content[0].image_url.url.length, url.length)
 })
 
 test('6 over the limit is a 413 that clients can read, not a reset', async () => {
