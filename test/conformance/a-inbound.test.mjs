@@ -135,7 +135,7 @@ test('6 over the limit is a 413 that clients can read, not a reset', async () =>
 
 test('6 a client that closes its connection has time to read the 413 while it still sends', async () => {
   const { hostname, port } = new URL(w.root)
-  const conn = connect(Number(port), hostname)
+  const conn = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
   await once(conn, 'connect')
   let got = ''
   let reset
