@@ -203,5 +203,3 @@ func records(data []byte) (all []found) {
 		data = b[size:]
 	}
 }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
