@@ -229,7 +229,7 @@ test('35 an error event is passed on, and marks the trace', async () => {
 test('37 HTTP/1.1: chunked, once, and no length', async () => {
   const model = w.script('chunked', (c) => c.sse(stream()))
   const body = JSON.stringify({ model, stream: true, messages: [] })
-  const { text: wire } = await socket(
+  const wire = await socket(
     w.root,
     `POST /v1/chat/completions HTTP/1.1\r\nHost: loom\r\nAuthorization: Bearer ${w.key}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   )

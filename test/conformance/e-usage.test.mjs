@@ -11,13 +11,13 @@ const asked = [delta({ role: 'assistant', content: '' }), text('hello'), stop].m
 const notAsked = stream()
 
 /** A provider that gives usage where it is asked for. */
-const honest = (c) => c.sse(c.json_.stream_options?.include_usage ? asked : notAsked)
+const honest = (c) => c.sse(c.asked.stream_options?.include_usage ? asked : notAsked)
 
 async function ask(name, options, { provider = 'openai', script = honest } = {}) {
   const model = w.script(name, script, provider)
   const a = await w.chat({ model, stream: true, ...options })
   assert.ok(a.clean)
-  return { a, model, sent: w.up.seen(model)[0].json_ }
+  return { a, model, sent: w.up.seen(model)[0].asked }
 }
 
 test('38 43 one who asked gets the usage chunk and the nulls as they came', async () => {

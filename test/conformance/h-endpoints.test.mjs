@@ -15,14 +15,14 @@ const base64 = (list) => Buffer.from(new Float32Array(list).buffer).toString('ba
 const embeddings = (c) =>
   c.json({
     object: 'list', model: 'emb-answered', usage: { prompt_tokens: 6, total_tokens: 6 },
-    data: [{ object: 'embedding', index: 0, embedding: c.json_.encoding_format === 'base64' ? base64([0.5, -2, 3.25]) : [0.5, -2, 3.25] }],
+    data: [{ object: 'embedding', index: 0, embedding: c.asked.encoding_format === 'base64' ? base64([0.5, -2, 3.25]) : [0.5, -2, 3.25] }],
   })
 
 test('59 embeddings: base64 is asked for, passed on and decoded by the client', async () => {
   const model = w.script('emb', embeddings)
   const answer = await w.openai().embeddings.create({ model, input: 'a' })
   assert.deepEqual(answer.data[0].embedding, [0.5, -2, 3.25])
-  assert.equal(w.up.seen(model)[0].json_.encoding_format, 'base64')
+  assert.equal(w.up.seen(model)[0].asked.encoding_format, 'base64')
   assert.equal(w.up.seen(model)[0].path, '/v1/embeddings')
   const floats = await w.openai().embeddings.create({ model, input: 'a', encoding_format: 'float' })
   assert.deepEqual(floats.data[0].embedding, [0.5, -2, 3.25])
@@ -44,7 +44,7 @@ const legacy = (text, finish_reason = null) => `data: ${JSON.stringify({ id: 'cm
 
 test('60 legacy completions, whole and streamed, with nothing injected', async () => {
   const whole = { id: 'cmpl-1', object: 'text_completion', created: 1, model: 'm', choices: [{ text: 'abc', index: 0, logprobs: null, finish_reason: 'stop' }], usage: { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 } }
-  const model = w.script('cmpl', (c) => (c.json_.stream ? c.sse([legacy('a'), legacy('bc', 'stop'), done]) : c.json(whole)), 'openai')
+  const model = w.script('cmpl', (c) => (c.asked.stream ? c.sse([legacy('a'), legacy('bc', 'stop'), done]) : c.json(whole)), 'openai')
   assert.equal((await w.openai().completions.create({ model, prompt: 'x' })).choices[0].text, 'abc')
   const { items } = await drain(await w.openai().completions.create({ model, prompt: 'x', stream: true }))
   assert.equal(items.map((i) => i.choices[0].text).join(''), 'abc')

@@ -48,7 +48,7 @@ test('K v1 API: the model is in the body', async () => {
   await w.openai().chat.completions.create({ model, messages: [] })
   const [call] = w.up.seen(model)
   assert.equal(call.path, '/openai/v1/chat/completions')
-  assert.equal(call.json_.model, model)
+  assert.equal(call.asked.model, model)
   assert.equal(call.headers['api-key'] ?? call.headers.authorization, call.headers['api-key'] ? 'azure-v1-key' : 'Bearer azure-v1-key')
 })
 
@@ -65,9 +65,9 @@ const azureStream = (asked) => [
 
 test('40 42 52 a stream of Azure: filters stay, usage is asked for and hidden', async () => {
   for (const provider of ['dated', 'v1']) {
-    const model = w.script('stream', (c) => c.sse(azureStream(c.json_.stream_options?.include_usage)), provider)
+    const model = w.script('stream', (c) => c.sse(azureStream(c.asked.stream_options?.include_usage)), provider)
     const a = await w.chat({ model, stream: true })
-    assert.equal(w.up.seen(model)[0].json_.stream_options.include_usage, true)
+    assert.equal(w.up.seen(model)[0].asked.stream_options.include_usage, true)
     assert.equal(a.text, azureStream(false).join(''))
     const t = await w.trace(a)
     assert.deepEqual([t.outcome, t.tokens_in, t.tokens_out, t.model_answered], ['completed', 9, 4, 'gpt-answered'])
@@ -80,7 +80,7 @@ test('42 an API version that knows no stream_options is not asked', async () => 
   const model = w.script('stream', (c) => c.sse(azureStream(false)), 'old')
   const body = `{"model":"${model}","stream":true,"messages":[]}`
   await w.chat(body)
-  assert.equal(w.up.seen(model)[0].json_.stream_options, undefined)
+  assert.equal(w.up.seen(model)[0].asked.stream_options, undefined)
 })
 
 test('22 75 Azure\'s errors pass to the byte, missing members stay missing', async () => {
@@ -108,7 +108,7 @@ test('1 4 AzureOpenAI: api-key, and the deployment in the path is the model', as
     const [call] = w.up.seen(model)
     assert.ok(!call.raw.join('\n').includes(w.key))
     if (provider === 'plain') {
-      assert.equal(call.json_.model, model)
+      assert.equal(call.asked.model, model)
       assert.equal(call.url, '/v1/chat/completions')
     }
   }

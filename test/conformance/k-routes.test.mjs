@@ -36,8 +36,8 @@ test('41 42 injection can be switched by provider', async () => {
   const off = w.script('off', (c) => c.sse(stream()), 'silent')
   const yes = w.script('on', (c) => c.sse(stream()), 'asking')
   for (const model of [off, yes]) assert.equal((await w.chat({ model, stream: true })).text, stream().join(''))
-  assert.equal(w.up.seen(off)[0].json_.stream_options, undefined)
-  assert.equal(w.up.seen(yes)[0].json_.stream_options.include_usage, true)
+  assert.equal(w.up.seen(off)[0].asked.stream_options, undefined)
+  assert.equal(w.up.seen(yes)[0].asked.stream_options.include_usage, true)
 })
 
 test('8 a route that retries sends the very same body again', async () => {
@@ -53,7 +53,7 @@ test('8 a route that retries sends the very same body again', async () => {
 })
 
 test('23 a target that cannot be reached gives way to the next, before the first byte', async () => {
-  const model = on('r-fallback-1', (c) => (c.json_.stream ? c.sse(stream()) : c.json(completion())))
+  const model = on('r-fallback-1', (c) => (c.asked.stream ? c.sse(stream()) : c.json(completion())))
   for (const streams of [false, true]) {
     const a = await w.chat({ model, stream: streams })
     assert.equal(a.status, 200, a.text)

@@ -32,7 +32,7 @@ test('L stop reasons', async () => {
   for (const [reason, want] of [
     ['end_turn', 'stop'], ['stop_sequence', 'stop'], ['pause_turn', 'stop'], ['max_tokens', 'length'], ['model_context_window_exceeded', 'length'], ['tool_use', 'tool_calls'], ['refusal', 'content_filter'],
   ]) {
-    const model = plays(`stop-${reason}`, (c) => (c.json_.stream ? c.sse(ant.stream([{ text: ['no'] }], { stop_reason: reason })) : c.json(ant.message([ant.text('no')], { stop_reason: reason }))))
+    const model = plays(`stop-${reason}`, (c) => (c.asked.stream ? c.sse(ant.stream([{ text: ['no'] }], { stop_reason: reason })) : c.json(ant.message([ant.text('no')], { stop_reason: reason }))))
     const { choices } = await w.openai().chat.completions.create({ model, ...ask })
     assert.equal(choices[0].finish_reason, want)
     if (reason === 'refusal') assert.equal(choices[0].message.refusal, 'no')
@@ -175,7 +175,7 @@ test('L 21 errors of Anthropic in OpenAI\'s envelope', async () => {
 })
 
 test('L LangChain and ai read it as OpenAI\'s', async () => {
-  const model = plays('clients', (c) => (c.json_.stream ? c.sse(busy) : c.json(ant.message([ant.text('hello')]))))
+  const model = plays('clients', (c) => (c.asked.stream ? c.sse(busy) : c.json(ant.message([ant.text('hello')]))))
   assert.equal((await new ChatOpenAI({ model, apiKey: w.key, configuration: { baseURL: w.base }, maxRetries: 0 }).invoke('hi')).content, 'hello')
   const result = streamText({ model: createOpenAI({ baseURL: w.base, apiKey: w.key }).chat(model), prompt: 'hi', maxRetries: 0 })
   assert.equal(await result.text, 'hello 🐎x')

@@ -16,7 +16,7 @@ async function sent(body, provider = 'anthropic') {
   const a = await w.chat({ model, ...body })
   assert.equal(a.status, 200, a.text)
   const [call] = w.up.seen(model)
-  return { call, got: call.json_, model }
+  return { call, got: call.asked, model }
 }
 
 const user = { role: 'user', content: 'hi' }

@@ -18,6 +18,7 @@ class Upstream {
   constructor() {
     this.scripts = new Map()
     this.calls = []
+    this.failures = [] // of scripts
     // No timeouts of its own, and nothing added to what a script sends.
     this.server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 60_000, maxHeaderSize: 256 << 10 })
     this.server.on('request', (req, res) => void this.#serve(req, res))
@@ -53,7 +54,7 @@ class Upstream {
       if (!script) return call.json({ error: { message: `no script for ${call.key}`, type: 'script', param: null, code: null } }, 418)
       await script(call)
     } catch (err) {
-      call.failure = err
+      this.failures.push(err)
       res.socket?.destroy()
     }
   }
@@ -74,7 +75,7 @@ class Call {
   }
 
   /** The body as JSON. */
-  get json_() {
+  get asked() {
     return JSON.parse(this.body.toString('utf8'))
   }
 

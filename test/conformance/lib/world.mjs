@@ -24,7 +24,10 @@ const common = (url) => ({
  * providers, routes adds routes, and keys adds keys to the tenant. */
 export async function world(section, { via = () => ({}), routes = [], keys = [] } = {}) {
   const up = await upstream()
-  after(() => up.close())
+  after(() => {
+    up.close()
+    assert.deepEqual(up.failures, [], 'a script failed')
+  })
   const providers = { ...common(up.url), ...via(up.url) }
   const manifest = {
     providers: Object.entries(providers).map(([name, p]) => ({ name: `${section}-${name}`, ...p })),
@@ -55,10 +58,6 @@ class World {
     this.root = LOOM_BASE_URL.replace(/\/v1$/, '')
     this.key = keys[`conf-${section}/all`]
     this.stranger = keys[`other-${section}/all`] // of another tenant
-  }
-
-  apply(manifest) {
-    return apply(`${this.section}-more`, manifest)
   }
 
   /** Has the provider play a script for a model, and gives back the model's name. */
@@ -126,12 +125,6 @@ class World {
     const t = await this.trace(answer)
     const p = await eventually(`payload of ${t.id}`, () => this.#api(`/api/v1/traces/${t.id}/payload`))
     return JSON.parse(p.response.text)
-  }
-
-  /** What a trace has of the bodies, as text. */
-  async bodies(answer) {
-    const t = await this.trace(answer)
-    return eventually(`payload of ${t.id}`, () => this.#api(`/api/v1/traces/${t.id}/payload`))
   }
 }
 
