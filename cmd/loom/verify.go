@@ -18,7 +18,7 @@ var errMissing = errors.New("not everything is there")
 
 const verifyLong = `Check that nothing is missing, and exit with 1 if something is:
 
-  - every number of every gateway is in Postgres;
+  - every number of every gateway is in Postgres, or acknowledged (loom verify acknowledge);
   - every trace of the last days has its usage fact, and every fact its trace;
   - the rollups come to exactly what the ledger of usage facts comes to;
   - no event is set aside (loom dead).
@@ -58,6 +58,7 @@ func newVerify() *cobra.Command {
 			return err
 		},
 	}
+	cmd.AddCommand(newAcknowledge())
 	adminFlags(cmd)
 	cmd.Flags().IntVar(&days, "days", 7, "UTC days to compare, today included; 1 to 31")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -65,10 +66,10 @@ func newVerify() *cobra.Command {
 }
 
 func printReport(w io.Writer, r client.Report) error {
-	producers := [][]string{{"GATEWAY", "EPOCH", "RECORDED", "HIGHEST", "WATERMARK", "MISSING", "GAPS", "STATE"}}
+	producers := [][]string{{"GATEWAY", "EPOCH", "RECORDED", "HIGHEST", "WATERMARK", "MISSING", "ACKNOWLEDGED", "GAPS", "STATE"}}
 	for _, p := range r.Producers {
 		producers = append(producers, []string{
-			p.ID, count(p.Epoch), count(p.Recorded), count(p.Highest), count(p.Watermark), count(p.Missing), gaps(p.Gaps), p.State,
+			p.ID, count(p.Epoch), count(p.Recorded), count(p.Highest), count(p.Watermark), count(p.Missing), count(p.Acknowledged), gaps(p.Gaps), p.State,
 		})
 	}
 	days := [][]string{{"DAY", "TRACES", "FACTS", "NO FACT", "NO TRACE", "PENDING", "ROLLUPS", "WRONG", "STATE"}}

@@ -23,7 +23,9 @@ type Producer struct {
 	Missing   int64     `json:"missing"`   // below the highest
 	UpdatedAt time.Time `json:"updated_at"`
 	State     State     `json:"state"`
-	Gaps      []Gap     `json:"gaps"` // the first 20
+	Gaps      []Gap     `json:"gaps"` // the first 20, without those acknowledged
+
+	Acknowledged int64 `json:"acknowledged"` // not there, and not missing: somebody has said that they will never come
 }
 
 // Gap is a run of numbers that have not come, both ends included.

@@ -118,7 +118,10 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM dead_events`).Scan(&r.Dead); err != nil {
 			return fmt.Errorf("count dead events: %w", err)
 		}
-		return r.producers(ctx, tx, days)
+		if err := r.producers(ctx, tx, days); err != nil {
+			return err
+		}
+		return r.acknowledged(ctx, tx)
 	})
 	if err != nil {
 		return nil, err
@@ -171,7 +174,7 @@ func (r *Report) conclude() {
 	}
 	if numbers > 0 {
 		r.find("producers", "Start those gateways again with their spool directories: they send again what no recorder has confirmed. "+
-			"A number whose spool is lost stays missing.",
+			"Of numbers whose spool is lost, `loom verify acknowledge` says why they will not come.",
 			"%d events of %d gateway epochs have not come, though later ones have", numbers, gateways)
 	}
 	for _, d := range r.Days {
@@ -192,7 +195,7 @@ func (r *Report) conclude() {
 	}
 	if r.Dead > 0 {
 		r.State = Missing
-		r.find("dead", "See `loom dead list`. Mend the cause that `loom dead show` names, then send them again with `loom dead retry`.",
+		r.find("dead", "See `loom dead list`. Mend the cause that `loom dead show` names, then send them again with `loom dead retry`, or let go of what is worth nothing with `loom dead discard`.",
 			"%d events were set aside because they could not be stored", r.Dead)
 	}
 }
