@@ -12,16 +12,17 @@ import (
 
 // piece of the layout: a stream, a consumer or a bucket.
 type piece struct {
-	name string
-	find func(context.Context) error
-	make func(context.Context) error // or bring it to this layout
+	name   string
+	find   func(context.Context) error
+	create func(context.Context) error
+	update func(context.Context) error // or create
 }
 
 // Ensure makes the stream, its durable consumers and the buckets, or brings them to
 // this layout. It is safe to call again and from several processes.
 func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 	for _, p := range pieces(js, l) {
-		if err := p.make(ctx); err != nil {
+		if err := p.update(ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
@@ -30,7 +31,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 
 // Restore makes what is missing of what Ensure makes, as on a broker that has lost its
 // disk, and names it. What is there stays as it is: it may be of another layout for a
-// reason.
+// reason. It needs no right to change or delete any of it.
 func Restore(ctx context.Context, js jetstream.JetStream, l Layout) (made []string, err error) {
 	for _, p := range pieces(js, l) {
 		err := p.find(ctx)
@@ -38,7 +39,7 @@ func Restore(ctx context.Context, js jetstream.JetStream, l Layout) (made []stri
 		case err == nil:
 			continue
 		case isMissing(err):
-			err = p.make(ctx)
+			err = p.create(ctx)
 		}
 		if err != nil {
 			return made, fmt.Errorf("%s: %w", p.name, err)
@@ -56,20 +57,19 @@ func isMissing(err error) bool {
 func pieces(js jetstream.JetStream, l Layout) []piece {
 	all := []piece{stream(js, "stream "+StreamTrace, traceStream(l))}
 	for _, durable := range Consumers() {
+		c := jetstream.ConsumerConfig{
+			Durable:       durable,
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxDeliver:    -1,
+			MaxAckPending: maxAckPending,
+			Replicas:      l.Replicas,
+		}
 		all = append(all, piece{
-			name: "consumer " + durable,
-			find: func(ctx context.Context) error { _, err := js.Consumer(ctx, StreamTrace, durable); return err },
-			make: func(ctx context.Context) error {
-				_, err := js.CreateOrUpdateConsumer(ctx, StreamTrace, jetstream.ConsumerConfig{
-					Durable:       durable,
-					AckPolicy:     jetstream.AckExplicitPolicy,
-					AckWait:       ackWait,
-					MaxDeliver:    -1,
-					MaxAckPending: maxAckPending,
-					Replicas:      l.Replicas,
-				})
-				return err
-			},
+			name:   "consumer " + durable,
+			find:   func(ctx context.Context) error { _, err := js.Consumer(ctx, StreamTrace, durable); return err },
+			create: func(ctx context.Context) error { _, err := js.CreateConsumer(ctx, StreamTrace, c); return err },
+			update: func(ctx context.Context) error { _, err := js.CreateOrUpdateConsumer(ctx, StreamTrace, c); return err },
 		})
 	}
 	for _, bucket := range []jetstream.KeyValueConfig{
@@ -78,9 +78,10 @@ func pieces(js jetstream.JetStream, l Layout) []piece {
 	} {
 		bucket.History, bucket.Storage, bucket.Replicas = 1, jetstream.FileStorage, l.Replicas
 		all = append(all, piece{
-			name: "bucket " + bucket.Bucket,
-			find: func(ctx context.Context) error { _, err := js.KeyValue(ctx, bucket.Bucket); return err },
-			make: func(ctx context.Context) error { _, err := js.CreateOrUpdateKeyValue(ctx, bucket); return err },
+			name:   "bucket " + bucket.Bucket,
+			find:   func(ctx context.Context) error { _, err := js.KeyValue(ctx, bucket.Bucket); return err },
+			create: func(ctx context.Context) error { _, err := js.CreateKeyValue(ctx, bucket); return err },
+			update: func(ctx context.Context) error { _, err := js.CreateOrUpdateKeyValue(ctx, bucket); return err },
 		})
 	}
 	return append(all, stream(js, "bucket "+BucketBodies, bodiesStream(l)))
@@ -88,9 +89,10 @@ func pieces(js jetstream.JetStream, l Layout) []piece {
 
 func stream(js jetstream.JetStream, name string, c jetstream.StreamConfig) piece {
 	return piece{
-		name: name,
-		find: func(ctx context.Context) error { _, err := js.Stream(ctx, c.Name); return err },
-		make: func(ctx context.Context) error { _, err := js.CreateOrUpdateStream(ctx, c); return err },
+		name:   name,
+		find:   func(ctx context.Context) error { _, err := js.Stream(ctx, c.Name); return err },
+		create: func(ctx context.Context) error { _, err := js.CreateStream(ctx, c); return err },
+		update: func(ctx context.Context) error { _, err := js.CreateOrUpdateStream(ctx, c); return err },
 	}
 }
 
