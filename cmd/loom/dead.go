@@ -19,8 +19,8 @@ import (
 func newDead() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "dead",
-		Short: "Look at events that could not be stored, and send them again",
-	}, newDeadList(), newDeadShow(), newDeadRetry())
+		Short: "Look at events that could not be stored, send them again, or let go of them",
+	}, newDeadList(), newDeadShow(), newDeadRetry(), newDeadDiscard())
 }
 
 // consumerFlag narrows a command to the events one consumer set aside.
@@ -204,6 +204,43 @@ func retryDead(cmd *cobra.Command, c *client.Client, ids []int64) error {
 		return err
 	}
 	return errors.Join(failed...)
+}
+
+func newDeadDiscard() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "discard ID...",
+		Short: "Let go of events for good",
+		Long: `Let go of events for good that were set aside. What they were, and who has done so, stays
+in the access log; their data does not. loom dead show --json prints it before.`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			ids, err := deadIDs(cmd, given)
+			if err != nil {
+				return err
+			}
+			c, err := adminClient(cmd)
+			if err != nil {
+				return err
+			}
+			var failed []error
+			for _, id := range ids {
+				err := c.DiscardDead(cmd.Context(), id)
+				if cmd.Context().Err() != nil || errors.Is(err, client.ErrNotConnected) {
+					return err
+				}
+				if err != nil {
+					failed = append(failed, fmt.Errorf("event %d: %w", id, err))
+					continue
+				}
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "Event %d is gone.\n", id); err != nil {
+					return err
+				}
+			}
+			return errors.Join(failed...)
+		},
+	}
+	adminFlags(cmd)
+	return cmd
 }
 
 func deadIDs(cmd *cobra.Command, given []string) ([]int64, error) {

@@ -96,6 +96,32 @@ func TestOperate(t *testing.T) {
 	if r.code != 1 || !strings.Contains(r.stderr, "event 1: the dashboard answered 404") || strings.Count(r.stdout, "is on the stream again") != 1 {
 		t.Errorf("retry: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+
+	// And what is worth nothing goes.
+	eventually(t, 10*time.Second, list(5))
+	discard := []string{"dead", "discard"}
+	for _, e := range dead {
+		discard = append(discard, fmt.Sprint(e.ID))
+	}
+	if out := in.cli(t, discard...); strings.Count(out, "is gone.") != 5 {
+		t.Errorf("discard: got\n%s", out)
+	}
+	if out := in.cli(t, "verify", "--days", "1"); !strings.Contains(out, "Complete: nothing is missing") {
+		t.Errorf("verify after all is discarded: got\n%s", out)
+	}
+	r = loom(t, env, discard[:3]...)
+	if r.code != 1 || !strings.Contains(r.stderr, "the dashboard answered 404") {
+		t.Errorf("discard again: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	r = loom(t, env, "verify", "acknowledge", "gw-junk", "1", "1-2", "--reason", "a test")
+	if r.code != 1 || !strings.Contains(r.stderr, "none of these numbers is missing") {
+		t.Errorf("acknowledge what is there: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	for _, given := range [][]string{{"gw-junk", "1", "2-1", "--reason", "x"}, {"gw-junk", "1", "1"}, {"gw-junk", "x", "1", "--reason", "x"}} {
+		if r := loom(t, env, append([]string{"verify", "acknowledge"}, given...)...); r.code != 2 {
+			t.Errorf("acknowledge %v: exit code %d, want 2\n%s", given, r.code, r.stderr)
+		}
+	}
 }
 
 // publishJunk puts what no consumer can read on the stream.

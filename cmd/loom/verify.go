@@ -18,7 +18,7 @@ var errMissing = errors.New("not everything is there")
 
 const verifyLong = `Check that nothing is missing, and exit with 1 if something is:
 
-  - every number that a gateway has given to an event is in Postgres;
+  - every number that a gateway has given to an event is in Postgres, or acknowledged (loom verify acknowledge);
   - every trace of the last days has its usage fact, and every fact its trace;
   - the rollups come to exactly what the ledger of usage facts comes to;
   - no event is set aside (loom dead).
@@ -59,6 +59,7 @@ func newVerify() *cobra.Command {
 			return err
 		},
 	}
+	cmd.AddCommand(newAcknowledge())
 	adminFlags(cmd)
 	cmd.Flags().IntVar(&days, "days", 7, "UTC days to compare, today included; 1 to 31")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -66,10 +67,10 @@ func newVerify() *cobra.Command {
 }
 
 func printReport(w io.Writer, r client.Report) error {
-	producers := [][]string{{"GATEWAY", "EPOCH", "SENT", "RECORDED", "WATERMARK", "MISSING", "IN SPOOL", "GAPS", "STATE"}}
+	producers := [][]string{{"GATEWAY", "EPOCH", "SENT", "RECORDED", "WATERMARK", "MISSING", "ACKNOWLEDGED", "IN SPOOL", "GAPS", "STATE"}}
 	for _, p := range r.Producers {
 		producers = append(producers, []string{
-			p.ID, count(p.Epoch), count(p.Sent), count(p.Recorded), count(p.Watermark), count(p.Missing), count(p.Held), gaps(p.Gaps), p.State,
+			p.ID, count(p.Epoch), count(p.Sent), count(p.Recorded), count(p.Watermark), count(p.Missing), count(p.Acknowledged), count(p.Held), gaps(p.Gaps), p.State,
 		})
 	}
 	days := [][]string{{"DAY", "TRACES", "FACTS", "NO FACT", "NO TRACE", "PENDING", "ROLLUPS", "WRONG", "STATE"}}

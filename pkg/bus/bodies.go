@@ -20,7 +20,8 @@ import (
 
 var (
 	// ErrNoBody means that an object is not in BucketBodies, not whole, or not the one
-	// that the event tells of. To ask again does not help, unless it is put again.
+	// that the event tells of. To ask again does not help, unless it is put again: which
+	// its gateway does, as long as it is not told that the event is recorded.
 	ErrNoBody = errors.New("body is not in " + BucketBodies)
 	// ErrBodyTooLarge means that BucketBodies can never hold a body, as it is made now.
 	ErrBodyTooLarge = errors.New("body is too large for " + BucketBodies)

@@ -58,7 +58,10 @@ func (p *Projection) storePart(stop context.Context, part []delivery, dead []eve
 			case err == nil:
 				whole = append(whole, d)
 			case p.BadData(err):
-				dead = append(dead, died(d.msg, err))
+				// The copy in its gateway's spool is whole: it is not to be let go of.
+				gone := died(d.msg, err)
+				gone.Awaits = d.GetTraceId()
+				dead = append(dead, gone)
 			default:
 				return err
 			}

@@ -58,6 +58,11 @@ func TestProjectionFetchesInParts(t *testing.T) {
 					rt.Error("an event is stored without its body")
 				}
 			}
+			for _, d := range dead {
+				if !s.missing[d.Awaits] {
+					rt.Errorf("an event without its body is dead and awaits %q", d.Awaits)
+				}
+			}
 			s.held = 0 // what is stored is let go of
 			return m.store(ctx, events, dead)
 		}

@@ -35,7 +35,8 @@ type Projection struct {
 	Check func(*event.TraceEvent) error
 
 	// Fetch, if set, brings an event, which the stream took at the time stored, the
-	// bodies it came without. A batch with many of them is stored in several
+	// bodies it came without. An event of bad data is set aside and awaited again from
+	// its gateway, see event.Dead. A batch with many of them is stored in several
 	// transactions, so that few are held at a time.
 	Fetch func(ctx context.Context, e *event.TraceEvent, stored time.Time) error
 

@@ -9,4 +9,8 @@ type Dead struct {
 	Data      []byte
 	Reason    string
 	Place     Place // where it stands in its producer's sequence, as its headers say; zero if they do not
+
+	// Awaits, if set, is the event's trace: its gateway is to send it again, so that its
+	// number stays missing until then.
+	Awaits string
 }

@@ -113,6 +113,12 @@ var deadRows = NewRows(
 	Col("producer_id", "text", func(d deadRow) *string { return placed(d, d.Place.ProducerID) }),
 	Col("producer_epoch", "bigint", func(d deadRow) *int64 { return placed(d, d.Place.Epoch) }),
 	Col("producer_seq", "bigint", func(d deadRow) *int64 { return placed(d, d.Place.Seq) }),
+	TextCol("awaits", "uuid", func(d deadRow) *string {
+		if d.Awaits == "" {
+			return nil
+		}
+		return &d.Awaits
+	}),
 )
 
 // placed is a part of d's place; nil if d has none.

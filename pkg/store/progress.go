@@ -65,7 +65,8 @@ var lifeRows = NewRows(
 )
 
 // Queue adds to batch that the numbers of these events are in Postgres, and
-// puts the watermarks that follow into marks. An event set aside counts: it is there.
+// puts the watermarks that follow into marks. An event set aside counts: it is there. One
+// that is awaited again does not.
 func (p Progress) Queue(batch *pgx.Batch, events []*event.TraceEvent, dead []event.Dead, marks event.Watermarks) {
 	numbers := make(map[event.Life][]int64)
 	add := func(at event.Place) {
@@ -77,7 +78,9 @@ func (p Progress) Queue(batch *pgx.Batch, events []*event.TraceEvent, dead []eve
 		add(e.Place())
 	}
 	for _, d := range dead {
-		add(d.Place)
+		if d.Awaits == "" {
+			add(d.Place)
+		}
 	}
 	if len(numbers) == 0 {
 		return

@@ -3,6 +3,7 @@ package testkit
 import (
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"testing"
 
@@ -60,6 +61,16 @@ func (b *Broker) Start(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	b.srv, b.URL = srv, srv.ClientURL()
+}
+
+// Wipe brings the broker back on the same port without its disk.
+func (b *Broker) Wipe(tb testing.TB) {
+	tb.Helper()
+	b.Stop()
+	if err := os.RemoveAll(b.opt.StoreDir); err != nil {
+		tb.Fatal(err)
+	}
+	b.Start(tb)
 }
 
 // Conn opens a connection over the loopback port; it is closed when the test ends.

@@ -50,6 +50,8 @@ func samples(traceID, keyID string) map[string]sample {
 		"GET /api/v1/admin/dead":              {want: admin},
 		"GET /api/v1/admin/dead/:id":          {path: "/api/v1/admin/dead/1", want: admin},
 		"POST /api/v1/admin/dead/:id/retry":   {path: "/api/v1/admin/dead/1/retry", want: admin},
+		"DELETE /api/v1/admin/dead/:id":       {path: "/api/v1/admin/dead/2", want: admin},
+		"POST /api/v1/admin/gaps":             {body: gap("gw-gap", 2, 2), want: admin},
 		"DELETE /api/v1/admin/keys/:id":       {path: "/api/v1/admin/keys/" + keyID, want: admin},
 	}
 }
@@ -62,6 +64,8 @@ func TestRouteMatrix(t *testing.T) {
 	s := r.trace(time.Now(), bodies("q", "a"))
 	r.insert(t, s)
 	r.died(t, "recorder", testkit.Event("acme", time.Now()))
+	r.died(t, "recorder", testkit.Event("acme", time.Now()))
+	r.produced(t, "gw-gap", "{[1,2),[3,4)}", time.Now())
 	result, err := r.Apply(t.Context(), &manifest.Manifest{Tenants: []manifest.Tenant{
 		{ID: "acme", Keys: []manifest.Key{{Name: "chat", Scopes: []tenant.Scope{tenant.ScopeChat}}, {Name: "victim"}}},
 	}}, false)

@@ -19,6 +19,7 @@ type Config struct {
 	Addr             string        `default:"127.0.0.1:8081" desc:"Address that serves the UI and the API."`
 	OpsAddr          string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
 	NATSURL          string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	NATSReplicas     int           `envconfig:"NATS_REPLICAS" default:"1" desc:"Copies of what is made again on a NATS that has lost its disk: the same as LOOM_MIGRATE_NATS_REPLICAS."`
 	DatabaseURL      config.Secret `split_words:"true" desc:"Postgres, as the role loom_dashboard."`
 	AdminDatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_admin."`
 	MasterKey        config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64; the same as the gateways'."`
@@ -43,6 +44,7 @@ func (c *Config) Validate() error {
 	}
 	check(c.Addr != "", Prefix+"_ADDR is empty: give an address such as 127.0.0.1:8081")
 	check(c.NATSURL != "", Prefix+"_NATS_URL is empty: give the address of NATS, such as nats://127.0.0.1:4222")
+	check(c.NATSReplicas >= 1 && c.NATSReplicas <= 5, Prefix+"_NATS_REPLICAS %d: between 1 and 5", c.NATSReplicas)
 	check(c.DatabaseURL != "", Prefix+"_DATABASE_URL is missing: give a postgres:// URL for the role loom_dashboard")
 	check(c.AdminDatabaseURL != "", Prefix+"_ADMIN_DATABASE_URL is missing: give a postgres:// URL for the role loom_admin")
 	if _, err := envelope.ParseMasterKey(c.MasterKey.Reveal()); err != nil {

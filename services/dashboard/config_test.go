@@ -21,7 +21,7 @@ func TestConfigListsEveryFault(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	for _, want := range []string{
-		"LOOM_DASHBOARD_ADDR", "_NATS_URL", "_DATABASE_URL", "_ADMIN_DATABASE_URL", envelope.ErrMasterKey.Error(), "_GATEWAY_URL", "_BASE_PATH", "_DRAIN",
+		"LOOM_DASHBOARD_ADDR", "_NATS_URL", "_NATS_REPLICAS", "_DATABASE_URL", "_ADMIN_DATABASE_URL", envelope.ErrMasterKey.Error(), "_GATEWAY_URL", "_BASE_PATH", "_DRAIN",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in:\n%v", want, err)

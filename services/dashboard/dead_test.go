@@ -182,3 +182,28 @@ func TestDeadEventStays(t *testing.T) {
 		t.Errorf("%d lines in the access log, want none", n)
 	}
 }
+
+// What is discarded is gone, and the access log says what it was.
+func TestDeadEventIsDiscarded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := testkit.Event("acme", time.Now())
+	good := r.died(t, "recorder", e)
+	foreign := r.diedAs(t, "analytics", event.Dead{StreamSeq: 1, Subject: "loom.trace.v1.a.b.c", Data: []byte{1}})
+	kept := r.died(t, "recorder", testkit.Event("acme", time.Now()))
+	for _, id := range []int64{good, foreign} {
+		discard := call{method: http.MethodDelete, path: fmt.Sprintf("/api/v1/admin/dead/%d", id), key: r.admin}
+		r.ok(t, discard, nil)
+		r.fails(t, discard, http.StatusNotFound, "not_found")
+	}
+	if n := r.count(t, `SELECT count(*) FROM dead_events WHERE id = $1`, kept); n != 1 || r.count(t, `SELECT count(*) FROM dead_events`) != 1 {
+		t.Error("another event than those discarded is gone, or one of them is not")
+	}
+	if n := r.count(t, `SELECT count(*) FROM access_log WHERE action = 'dead.discard' AND actor LIKE 'adm:%' AND tenant_id = 'acme'
+		AND detail->>'msg_id' = $1 AND detail->>'reason' = 'of a test'`, e.GetTraceId()); n != 1 {
+		t.Errorf("%d lines of it in the access log, want 1", n)
+	}
+	if n := r.count(t, `SELECT count(*) FROM access_log WHERE action = 'dead.discard' AND tenant_id = ''`); n != 1 {
+		t.Errorf("%d lines of the one of no tenant, want 1", n)
+	}
+}

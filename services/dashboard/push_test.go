@@ -152,6 +152,69 @@ func TestPushAfterTheBucketWasLost(t *testing.T) {
 	}
 }
 
+// A broker that lost its disk gets everything that Loom keeps there, by no one but the
+// dashboard that runs.
+func TestBrokerThatLostItsDiskIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.broker.Wipe(t)
+	testkit.Await(t, "everything is there again", func(ctx context.Context) bool {
+		for _, durable := range bus.Consumers() {
+			if _, err := r.js.Consumer(ctx, bus.StreamTrace, durable); err != nil {
+				return false
+			}
+		}
+		for _, bucket := range []string{bus.BucketConfig, bus.BucketWatermark} {
+			if _, err := r.js.KeyValue(ctx, bucket); err != nil {
+				return false
+			}
+		}
+		if _, err := r.js.ObjectStore(ctx, bus.BucketBodies); err != nil {
+			return false
+		}
+		kv, err := r.js.KeyValue(ctx, bus.BucketConfig)
+		if err != nil {
+			return false
+		}
+		_, err = kv.Get(ctx, bus.KeyCatalog)
+		return err == nil
+	})
+	if entryOf[tenant.Tenant](t, r.kv(t), bus.PrefixTenant+"acme").Name != "Acme" {
+		t.Error("the tenants have not come back")
+	}
+}
+
+// One that lost a part of it under a connection that stands gets that part, and what is
+// there stays as it is.
+func TestOnlyWhatIsMissingIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, err := range []error{
+		r.js.DeleteKeyValue(t.Context(), bus.BucketConfig), r.js.DeleteConsumer(t.Context(), bus.StreamTrace, bus.ConsumerAnalytics),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := r.js.Stream(t.Context(), bus.StreamTrace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxBytes = 1 << 25
+	if _, err := r.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	r.ok(t, call{method: http.MethodPost, path: "/api/v1/admin/tenants", key: r.admin, body: map[string]string{"id": "zoo"}}, nil)
+	entryOf[tenant.Tenant](t, r.kv(t), bus.PrefixTenant+"acme")
+	if _, err := r.js.Consumer(t.Context(), bus.StreamTrace, bus.ConsumerAnalytics); err != nil {
+		t.Error(err)
+	}
+	if stream, err = r.js.Stream(t.Context(), bus.StreamTrace); err != nil || stream.CachedInfo().Config.MaxBytes != 1<<25 {
+		t.Errorf("the stream was changed, or %v", err)
+	}
+}
+
 // Two replicas that change things at once leave the latest of each on the bus.
 func TestReplicasRace(t *testing.T) {
 	t.Parallel()

@@ -63,7 +63,7 @@ func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 func testConfig(t *testing.T) dashboard.Config {
 	t.Helper()
 	return dashboard.Config{
-		Addr: "127.0.0.1:0", NATSURL: "nats://unused", DatabaseURL: "unused", AdminDatabaseURL: "unused",
+		Addr: "127.0.0.1:0", NATSURL: "nats://unused", NATSReplicas: 1, DatabaseURL: "unused", AdminDatabaseURL: "unused",
 		MasterKey: masterKey, GatewayURL: "http://127.0.0.1:8080", Drain: time.Second,
 	}
 }

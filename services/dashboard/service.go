@@ -101,7 +101,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	for _, condition := range []string{"postgres", "nats", "config_push"} {
 		d.Ready.Set(condition, errors.New("not yet checked"))
 	}
-	s.push, err = push.New(d.AdminDB, d.NATS, d.Log, func(err error) { d.Ready.Set("config_push", err) })
+	layout := bus.DefaultLayout()
+	layout.Replicas = cfg.NATSReplicas
+	s.push, err = push.New(d.AdminDB, d.NATS, layout, d.Log, func(err error) { d.Ready.Set("config_push", err) })
 	if err != nil {
 		return nil, err
 	}

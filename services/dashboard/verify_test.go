@@ -26,6 +26,7 @@ type report struct {
 		Unsettled int
 	}
 	Producers []struct {
+		Acknowledged                                 int64
 		ProducerID                                   string `json:"producer_id"`
 		Epoch, Recorded, Highest, Watermark, Missing int64
 		Sent, Held                                   int64

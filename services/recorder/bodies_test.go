@@ -128,6 +128,45 @@ func TestMissingBodyIsSetAside(t *testing.T) {
 	}
 }
 
+// What has lost its body counts as missing, so that its gateway keeps it and sends both
+// again; how often it has to do so leaves no trace.
+func TestMissingBodyIsAwaited(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	store, err := r.js.ObjectStore(t.Context(), bus.BucketBodies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.replica(t).start(t)
+	e := big(1<<20, 0)
+	e.Producer = &event.Producer{Id: "gw-a", Epoch: 1, Seq: 2}
+	testkit.Publish(t, r.js, from("gw-a", 1, 1))
+	testkit.Detach(t, r.js.Conn(), e)
+	data, err := store.GetBytes(t.Context(), e.Bodies()[0].Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), e.Bodies()[0].Object); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Publish(t, r.js, e, e, from("gw-a", 1, 3))
+	r.settled(t)
+	r.awaitWatermark(t, "gw-a", 1, 1)
+	if n := r.count(t, `SELECT count(*) FROM dead_events WHERE awaits = $1::text::uuid`, e.GetTraceId()); n != 1 || r.dead(t) != 1 {
+		t.Errorf("%d of %d dead events await the trace, want 1 of 1", n, r.dead(t))
+	}
+	if n := r.count(t, `SELECT count(*) FROM producer_gaps WHERE from_seq = 2 AND to_seq = 2`); n != 1 {
+		t.Errorf("%d gaps at the number, want 1: its gateway would let go of it", n)
+	}
+	e.RequestBody.Attach(data)
+	r.publishDetached(t, e)
+	r.settled(t)
+	r.awaitWatermark(t, "gw-a", 1, 3)
+	if request, _ := r.stored(t, e); !bytes.Equal(request, data) || r.dead(t) != 0 || r.gaps(t) != 0 {
+		t.Errorf("after it came whole: %d bytes, %d dead events, %d gaps", len(request), r.dead(t), r.gaps(t))
+	}
+}
+
 // A bucket that cannot be asked kills nothing: the events wait for it.
 func TestBodiesAway(t *testing.T) {
 	t.Parallel()

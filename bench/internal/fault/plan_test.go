@@ -11,7 +11,7 @@ import (
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	o := fault.Options{Seed: 7, Over: time.Hour, Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 2, Links: 16, Echoes: 3}
+	o := fault.Options{Seed: 7, Over: time.Hour, Kills: 240, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 2, Links: 16, Echoes: 3}
 	plan := fault.Plan(o)
 	if !slices.Equal(plan, fault.Plan(o)) {
 		t.Error("the same seed gives another plan")

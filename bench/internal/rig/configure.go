@@ -2,8 +2,8 @@ package rig
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -19,18 +19,11 @@ import (
 	"loom.internal/pkg/tenant"
 )
 
-const configureLimit = 30 * time.Second
-
-// entry of the bucket that gateways work by.
-type entry struct {
-	key   string
-	value any
-}
-
 // revision of all that is configured.
 const revision = 1
 
-// configure makes tenants, keys and the catalogue and puts them on the bus.
+// configure makes tenants, keys and the catalogue in the database, from where the dashboard
+// brings them to the broker.
 func (r *Rig) configure(ctx context.Context) error {
 	pepper, err := r.Ring.Pepper()
 	if err != nil {
@@ -40,6 +33,7 @@ func (r *Rig) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var batch pgx.Batch
 	for _, id := range []string{"chaos-a", "chaos-b", "chaos-c"} {
 		text, err := tenant.NewKeyText(tenant.TenantPrefix)
 		if err != nil {
@@ -47,43 +41,28 @@ func (r *Rig) configure(ctx context.Context) error {
 		}
 		hash := hasher.Hash(text)
 		r.Clients = append(r.Clients, load.Client{Tenant: id, Key: text.Reveal()})
-		r.config = append(r.config,
-			entry{bus.PrefixTenant + id, tenant.Tenant{ID: id, Name: id, Status: tenant.Active, ContentMode: "full", Revision: revision}},
-			entry{bus.PrefixKey + hex.EncodeToString(hash[:]), tenant.Key{
-				ID: text.ID(), TenantID: id, Name: "chaos", Scopes: []tenant.Scope{tenant.ScopeChat}, Revision: revision,
-			}})
+		batch.Queue(`INSERT INTO tenants (id, name, revision) VALUES ($1, $1, $2)`, id, revision)
+		batch.Queue(`INSERT INTO api_keys (id, tenant_id, name, hash, last4, scopes, created_by, revision) VALUES ($1, $2, 'chaos', $3, $4, $5, 'chaos', $6)`,
+			text.ID(), id, hash[:], text.Last4(), []tenant.Scope{tenant.ScopeChat}, revision)
 	}
 	secret, err := catalog.SealSecret(r.Ring, script.Provider, r.upstream.URL, r.Secret)
 	if err != nil {
 		return err
 	}
-	r.config = append(r.config, entry{bus.KeyCatalog, catalog.Snapshot{
-		Revision:  revision,
-		Providers: []catalog.Provider{{Name: script.Provider, Kind: catalog.OpenAI, BaseURL: r.upstream.URL, Secret: secret}},
-		Routes:    []catalog.Route{{Model: "chaos-*", Targets: []catalog.Target{{Provider: script.Provider}}}},
-	}})
-	return r.Configure(ctx)
-}
-
-// Configure makes the streams and puts the configuration, as the control plane does for
-// a broker that comes back empty.
-func (r *Rig) Configure(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, configureLimit)
-	defer cancel()
-	return r.OnBus(func(js jetstream.JetStream) error {
-		if err := bus.EnsureRetry(ctx, js, bus.DefaultLayout(), r.log()); err != nil {
-			return err
-		}
-		kv, err := js.KeyValue(ctx, bus.BucketConfig)
-		if err != nil {
-			return err
-		}
-		for _, e := range r.config {
-			if err := bus.PutNewer(ctx, kv, e.key, revision, e.value); err != nil {
-				return err
-			}
-		}
-		return nil
+	batch.Queue(`INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_key_version, revision) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		script.Provider, catalog.OpenAI, r.upstream.URL, secret.Ciphertext, secret.IV, int64(secret.KeyVersion), revision)
+	batch.Queue(`INSERT INTO routes (model, targets, revision) VALUES ('chaos-*', $1, $2)`, []catalog.Target{{Provider: script.Provider}}, revision)
+	conn, err := r.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(conn.SendBatch(ctx, &batch).Close(), conn.Close(ctx)); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	return r.OnBus(func(js jetstream.JetStream) error { // as loom migrate does
+		ctx, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		return bus.EnsureRetry(ctx, js, bus.DefaultLayout(), r.log())
 	})
 }
 
@@ -101,10 +80,18 @@ func (r *Rig) OnBus(f func(jetstream.JetStream) error) error {
 	return f(js)
 }
 
-// WipeBroker kills the broker, removes its disk, and sets up the empty one that comes back.
+// WipeBroker kills the broker and removes its disk, and waits until the dashboard has made
+// on the empty one that comes back all that is to be there.
 func (r *Rig) WipeBroker(ctx context.Context) error {
-	err := r.procs[NATS][0].Kill(ctx, func() error { return os.RemoveAll(r.NATSDir()) })
-	return errors.Join(err, r.Configure(ctx))
+	if err := r.procs[NATS][0].Kill(ctx, func() error { return os.RemoveAll(r.NATSDir()) }); err != nil {
+		return err
+	}
+	return r.OnBus(func(js jetstream.JetStream) error {
+		return Until(ctx, startLimit, "the dashboard has made the streams again", func(ctx context.Context) error {
+			_, err := js.Stream(ctx, "OBJ_"+bus.BucketBodies) // the last to be made
+			return err
+		})
+	})
 }
 
 func setPrices(ctx context.Context, conn *pgx.Conn) error {

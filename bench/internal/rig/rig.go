@@ -1,5 +1,5 @@
 // Package rig is a whole Loom out of processes that can be killed: two of each service,
-// a broker and a database, each a child of the runner with its own log.
+// one dashboard, a broker and a database, each a child of the runner with its own log.
 package rig
 
 import (
@@ -30,12 +30,13 @@ const (
 	Gateway   = "gateway"
 	Recorder  = "recorder"
 	Analytics = "analytics"
+	Dashboard = "dashboard"
 	NATS      = "nats"
 	Postgres  = "postgres"
 )
 
 // Kinds lists them.
-func Kinds() []string { return []string{Gateway, Recorder, Analytics, NATS, Postgres} }
+func Kinds() []string { return []string{Gateway, Recorder, Analytics, Dashboard, NATS, Postgres} }
 
 const (
 	replicas = 2
@@ -71,7 +72,6 @@ type Rig struct {
 	natsURL  string
 	links    map[string]*link.Link // on the way of services to an engine
 	upstream *httptest.Server
-	config   []entry // of the broker's bucket
 }
 
 // New builds the services and starts everything. The caller closes it, also after an error.
@@ -112,7 +112,7 @@ func (r *Rig) build(ctx context.Context) error {
 		}
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "faultpoints", "-o", filepath.Join(r.Dir, "bin")+"/") //nolint:gosec // the run's own directory
-	for _, kind := range []string{Gateway, Recorder, Analytics} {
+	for _, kind := range []string{Gateway, Recorder, Analytics, Dashboard} {
 		cmd.Args = append(cmd.Args, "loom.internal/services/"+kind+"/cmd/"+kind)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -195,7 +195,9 @@ func (r *Rig) migrate(ctx context.Context) error {
 	if conn, err = r.Connect(ctx); err != nil {
 		return err
 	}
-	err = store.SetRolePasswords(ctx, conn, map[string]string{"loom_recorder": r.Secret, "loom_analytics": r.Secret})
+	err = store.SetRolePasswords(ctx, conn, map[string]string{
+		"loom_recorder": r.Secret, "loom_analytics": r.Secret, "loom_dashboard": r.Secret, "loom_admin": r.Secret,
+	})
 	return errors.Join(err, setPrices(ctx, conn), conn.Close(ctx))
 }
 

@@ -11,8 +11,11 @@ import (
 	"loom.internal/bench/internal/proc"
 )
 
-// services starts gateways, recorders and analytics.
+// services starts gateways, recorders and analytics, and the dashboard that configures them.
 func (r *Rig) services(ctx context.Context) error {
+	if err := r.dashboard(ctx); err != nil {
+		return err
+	}
 	for n := range replicas {
 		for _, kind := range []string{Recorder, Analytics} {
 			dsn, err := r.linkedDSN("loom_" + kind)
@@ -36,10 +39,28 @@ func (r *Rig) services(ctx context.Context) error {
 			"SPOOL_DIR="+filepath.Join(r.SpoolDirs(), strconv.Itoa(n)), "RESEND_AFTER="+r.Resend.String(),
 			"SPOOL_MAX_BYTES="+strconv.FormatInt(r.Spool, 10), "CAPTURE_LIMIT=2097152", "DURABILITY="+durability(n))
 	}
-	if err := errors.Join(r.start(ctx, Recorder), r.start(ctx, Analytics), r.start(ctx, Gateway)); err != nil {
+	if err := errors.Join(r.start(ctx, Dashboard), r.start(ctx, Recorder), r.start(ctx, Analytics), r.start(ctx, Gateway)); err != nil {
 		return err
 	}
 	return r.WaitReady(ctx)
+}
+
+// dashboard is one: nothing waits for it but who comes to an empty broker.
+func (r *Rig) dashboard(ctx context.Context) error {
+	reads, err := r.dsn(database, "loom_dashboard", r.Secret)
+	if err != nil {
+		return err
+	}
+	administers, err := r.dsn(database, "loom_admin", r.Secret)
+	if err != nil {
+		return err
+	}
+	port, err := proc.FreePort(ctx)
+	if err != nil {
+		return err
+	}
+	r.service(Dashboard, 0, "NATS_URL="+r.natsURL, "ADDR=127.0.0.1:"+strconv.Itoa(port), "DATABASE_URL="+reads, "ADMIN_DATABASE_URL="+administers)
+	return nil
 }
 
 // durability of a gateway: there is one of each.

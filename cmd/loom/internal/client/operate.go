@@ -46,6 +46,8 @@ type Producer struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	State     string    `json:"state"`
 	Gaps      []Gap     `json:"gaps"` // the first 20
+
+	Acknowledged int64 `json:"acknowledged"` // will never come, as somebody has said
 }
 
 // Gap is a run of numbers that have not come, both ends included.
@@ -176,4 +178,20 @@ func (c *Client) RetryDead(ctx context.Context, id int64) (Retried, error) {
 	var out Retried
 	err := c.call(ctx, http.MethodPost, "/api/v1/admin/dead/"+strconv.FormatInt(id, 10)+"/retry", nil, &out)
 	return out, err
+}
+
+// DiscardDead lets go of an event for good.
+func (c *Client) DiscardDead(ctx context.Context, id int64) error {
+	return c.call(ctx, http.MethodDelete, "/api/v1/admin/dead/"+strconv.FormatInt(id, 10), nil, nil)
+}
+
+// AcknowledgeGap says that those of a gateway's numbers that are missing will never come,
+// and why. It returns how many those are.
+func (c *Client) AcknowledgeGap(ctx context.Context, producer string, epoch, from, to int64, reason string) (numbers int64, err error) {
+	var out struct {
+		Numbers int64 `json:"numbers"`
+	}
+	in := map[string]any{"producer_id": producer, "epoch": epoch, "from": from, "to": to, "reason": reason}
+	err = c.call(ctx, http.MethodPost, "/api/v1/admin/gaps", in, &out)
+	return out.Numbers, err
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -150,11 +151,10 @@ func request(js jetstream.JetStream, subject string) error {
 	return err
 }
 
-// The owner of the database need not be a superuser: forced row security hides nothing
-// from a replay, or it would lose what it cannot see.
-func TestOwnerWithoutSuperpowers(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
+// owned is a database whose owner is not a superuser: the connection strings of the owner
+// and of a superuser.
+func (r *rig) owned(t *testing.T) (owner, super string) {
+	t.Helper()
 	name := "loom_owner_" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_"))
 	at := func(dsn, database, user, password string) string {
 		u, err := url.Parse(dsn)
@@ -183,10 +183,19 @@ func TestOwnerWithoutSuperpowers(t *testing.T) {
 			}
 		}
 	})
-	owner := at(r.DSN(""), name, name, "owner")
+	owner = at(r.DSN(""), name, name, "owner")
 	if err := store.Migrate(t.Context(), owner, migrations.FS, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	return owner, at(r.DSN(""), name, "", "")
+}
+
+// The owner of the database need not be a superuser: forced row security hides nothing
+// from a replay, or it would lose what it cannot see.
+func TestOwnerWithoutSuperpowers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	owner, admin := r.owned(t)
 	r.publish(t, mixed(200, 13)...)
 	cfg := replay.Config{DatabaseURL: owner, JS: r.js, Log: testkit.Log(t)}
 	if _, err := replay.Run(t.Context(), cfg, all); err != nil {
@@ -208,7 +217,7 @@ func TestOwnerWithoutSuperpowers(t *testing.T) {
 	if c := report.Compared[0]; c.Old != 200 || c.OnlyOld != 150 || c.Different != 0 {
 		t.Errorf("compared: %+v, want 150 of 200 carried over", c)
 	}
-	super, err := pgx.Connect(t.Context(), at(r.DSN(""), name, "", ""))
+	super, err := pgx.Connect(t.Context(), admin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,16 +235,79 @@ func TestOwnerWithoutSuperpowers(t *testing.T) {
 	}
 }
 
+// What a superuser makes that is not the owner is the owner's all the same: the services
+// go on, and days get their partitions.
+func TestSuperuserThatIsNotTheOwner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	_, super := r.owned(t)
+	r.publish(t, mixed(50, 15)...)
+	cfg := replay.Config{DatabaseURL: super, JS: r.js, Log: testkit.Log(t)}
+	conn, err := pgx.Connect(t.Context(), super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	// foreign counts what is not the owner's; days makes the partitions of days to come.
+	foreign := func() (n int) {
+		t.Helper()
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+			AND relowner <> (SELECT relowner FROM pg_class WHERE oid = 'public.producers'::regclass)`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	days := func(after int) {
+		t.Helper()
+		_, err := conn.Exec(t.Context(), `SET ROLE loom_recorder; SELECT loom_ensure_partitions(current_date + `+strconv.Itoa(after)+`, 3); RESET ROLE`)
+		if err != nil {
+			t.Error("days to come get no partition:", err)
+		}
+	}
+	if _, err := replay.Run(t.Context(), cfg, all); err != nil {
+		t.Fatal(err)
+	}
+	days(100)
+	if _, err := conn.Exec(t.Context(), `DROP TABLE rollups`); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := replay.Rollups(t.Context(), cfg, replay.Options{}); err != nil || !report.Rebuilt || report.Repaired == 0 {
+		t.Errorf("rollups: %+v, %v", report, err)
+	}
+	days(200)
+	if n := foreign(); n != 0 {
+		t.Errorf("%d tables are not the owner's", n)
+	}
+	// Where an earlier replay has left tables of another's, nothing is made.
+	if _, err := conn.Exec(t.Context(), `ALTER TABLE rollups OWNER TO loom_admin`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replay.Run(t.Context(), cfg, all); err == nil || !strings.Contains(err.Error(), "rollups belongs to loom_admin") {
+		t.Errorf("tables of two owners: got %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), `ALTER TABLE rollups OWNER TO CURRENT_USER`); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Nobody else may replay.
 func TestOtherRolesMayNot(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.publish(t, mixed(5, 14)...)
+	var owner string
+	if err := r.Pool("").QueryRow(t.Context(), `SELECT current_user`).Scan(&owner); err != nil {
+		t.Fatal(err)
+	}
 	for _, role := range []string{"loom_recorder", "loom_analytics", "loom_dashboard", "loom_admin"} {
 		cfg := r.config(t)
 		cfg.DatabaseURL = r.DSN(role)
-		if _, err := replay.Run(t.Context(), cfg, all); err == nil {
-			t.Errorf("%s replayed", role)
+		if _, err := replay.Run(t.Context(), cfg, all); err == nil || !strings.Contains(err.Error(), "which is "+owner) {
+			t.Errorf("replay as %s: got %v, want the owner's name", role, err)
+		}
+		if _, err := replay.Rollups(t.Context(), cfg, replay.Options{}); err == nil || !strings.Contains(err.Error(), "which is "+owner) {
+			t.Errorf("rollups as %s: got %v, want the owner's name", role, err)
 		}
 	}
 	r.noShadow(t)

@@ -44,7 +44,7 @@ type shadow struct {
 	pool *pgxpool.Pool // sees the shadow tables first
 }
 
-// openShadow connects and takes the lock. The caller closes.
+// openShadow connects, as the owner of the tables, and takes the lock. The caller closes.
 func openShadow(ctx context.Context, dsn string) (*shadow, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -61,9 +61,14 @@ func openShadow(ctx context.Context, dsn string) (*shadow, error) {
 		return nil, fmt.Errorf("connect to the database: %w", store.Wrap(err))
 	}
 	s := &shadow{lock: lock}
-	if err := s.acquire(ctx); err != nil {
+	owner, err := becomeOwner(ctx, lock)
+	if err == nil {
+		err = s.acquire(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, lock.Close(ctx))
 	}
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return setRole(ctx, conn, owner) }
 	params["search_path"] = schema + ", public"
 	cfg.MaxConns = 4
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
@@ -180,9 +185,10 @@ func save(ctx context.Context, db store.Execer, st *state, sql string) error {
 	return nil
 }
 
-// drop gives the shadow up.
+// drop gives the shadow up, with the rights of who has connected: it may have been made
+// before all of it became the owner's.
 func (s *shadow) drop(ctx context.Context) error {
-	if _, err := s.lock.Exec(ctx, `DROP SCHEMA IF EXISTS loom_replay CASCADE`); err != nil {
+	if _, err := s.lock.Exec(ctx, `RESET ROLE; DROP SCHEMA IF EXISTS loom_replay CASCADE`); err != nil {
 		return fmt.Errorf("drop the shadow: %w", store.Wrap(err))
 	}
 	return nil

@@ -62,6 +62,8 @@ func answer(err error) *apiError {
 		return &apiError{http.StatusConflict, "not_retryable", dead.ErrSubject.Error(), nil}
 	case errors.Is(err, dead.ErrBus):
 		return &apiError{http.StatusServiceUnavailable, "unavailable", dead.ErrBus.Error() + ", which stays where it is: try again", nil}
+	case errors.Is(err, verify.ErrNotMissing):
+		return &apiError{http.StatusConflict, "not_missing", verify.ErrNotMissing.Error() + ": see `loom verify`", nil}
 	case errors.Is(err, verify.ErrBus):
 		return &apiError{http.StatusServiceUnavailable, "unavailable", verify.ErrBus.Error() + ", so what is on its way is not known: try again", nil}
 	case errors.Is(err, store.ErrNotFound):

@@ -28,6 +28,7 @@ const (
 	tenantKeys = "/api/v1/admin/tenants/:id/keys"
 	deadEvents = "/api/v1/admin/dead"
 	verifying  = "/api/v1/admin/verify"
+	gaps       = "/api/v1/admin/gaps"
 )
 
 // routes is every route of the API and who may call it.
@@ -60,8 +61,10 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/v1/admin/keys/:id", admin, a.revokeKey},
 
 		{http.MethodGet, verifying, admin, a.verify},
+		{http.MethodPost, gaps, admin, a.acknowledgeGap},
 		{http.MethodGet, deadEvents, admin, a.listDead},
 		{http.MethodGet, deadEvents + "/:id", admin, a.getDead},
+		{http.MethodDelete, deadEvents + "/:id", admin, a.discardDead},
 		{http.MethodPost, deadEvents + "/:id/retry", admin, a.retryDead},
 	}
 }

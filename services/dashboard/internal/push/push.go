@@ -6,6 +6,8 @@
 //	tenants           ──▶ tenant.<id>
 //
 // Any number of replicas may push at once: a value only ever gives way to a newer one.
+//
+// A broker that has lost its disk gets its streams, consumers and buckets again first.
 package push
 
 import (
@@ -35,6 +37,7 @@ type Pusher struct {
 	db     *pgxpool.Pool
 	nc     *nats.Conn
 	js     jetstream.JetStream
+	layout bus.Layout
 	log    *slog.Logger
 	report func(error)
 
@@ -43,14 +46,14 @@ type Pusher struct {
 	whole  bool          // a whole push has succeeded, and the bus has kept it since
 }
 
-// New takes the connection to push over. report hears of every push the loop makes,
+// New takes the connection to push over, and the layout of what is missing there. report hears of every push the loop makes,
 // nil for one that succeeded.
-func New(db *pgxpool.Pool, nc *nats.Conn, log *slog.Logger, report func(error)) (*Pusher, error) {
+func New(db *pgxpool.Pool, nc *nats.Conn, layout bus.Layout, log *slog.Logger, report func(error)) (*Pusher, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
-	return &Pusher{db: db, nc: nc, js: js, log: log, report: report, turn: make(chan struct{}, 1)}, nil
+	return &Pusher{db: db, nc: nc, js: js, layout: layout, log: log, report: report, turn: make(chan struct{}, 1)}, nil
 }
 
 // Run pushes everything at the start and again whenever the bus may have lost it, and
@@ -135,9 +138,9 @@ func (p *Pusher) push(ctx context.Context) error {
 	if err := bus.Ready(p.nc); err != nil {
 		return err
 	}
-	kv, err := p.js.KeyValue(ctx, bus.BucketConfig)
+	kv, err := p.bucket(ctx)
 	if err != nil {
-		return fmt.Errorf("bucket %s: %w", bus.BucketConfig, err)
+		return err
 	}
 	after := p.pushed
 	kept, err := keptCatalog(ctx, kv)
@@ -166,6 +169,33 @@ func (p *Pusher) push(ctx context.Context) error {
 		}
 	}
 	p.pushed, p.whole = c.revision, true
+	return nil
+}
+
+// bucket opens the bucket of the configuration. Where the broker may be another than the
+// last time, or is seen to have lost its disk, it first makes all that is missing there:
+// nobody else does while Loom runs.
+func (p *Pusher) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+	kv, err := p.js.KeyValue(ctx, bus.BucketConfig)
+	lost := errors.Is(err, jetstream.ErrBucketNotFound)
+	if p.whole && !lost || err != nil && !lost {
+		return kv, wrap(err)
+	}
+	made, err := bus.Restore(ctx, p.js, p.layout)
+	if len(made) > 0 {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "the broker lacked streams or buckets, which are made again", slog.Any("made", made))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore the broker's layout: %w", err)
+	}
+	kv, err = p.js.KeyValue(ctx, bus.BucketConfig)
+	return kv, wrap(err)
+}
+
+func wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", bus.BucketConfig, err)
+	}
 	return nil
 }
 

@@ -27,7 +27,9 @@ type Producer struct {
 	Held      int64     `json:"held"`       // of those missing, at most so many were in its spool when it last told
 	UpdatedAt time.Time `json:"updated_at"` // when it was last heard of
 	State     State     `json:"state"`
-	Gaps      []Gap     `json:"gaps"` // the first 20
+	Gaps      []Gap     `json:"gaps"` // the first 20, without those acknowledged
+
+	Acknowledged int64 `json:"acknowledged"` // not there, and not missing: somebody has said that they will never come
 }
 
 // Gap is a run of numbers that have not come, both ends included.

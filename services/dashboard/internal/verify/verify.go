@@ -129,7 +129,10 @@ func (v *Verifier) Check(ctx context.Context, days int) (*Report, error) {
 		if err := r.givenUp(ctx, tx); err != nil {
 			return err
 		}
-		return r.producers(ctx, tx, days, words, recorded)
+		if err := r.producers(ctx, tx, days, words, recorded); err != nil {
+			return err
+		}
+		return r.acknowledged(ctx, tx)
 	})
 	if err != nil {
 		return nil, err
@@ -202,7 +205,7 @@ func (r *Report) conclude() {
 	}
 	if numbers > 0 {
 		r.find("producers", "Start those gateways again with their spool directories: they send again what no recorder has confirmed. "+
-			"A number whose spool is lost stays missing.",
+			"Of numbers whose spool is lost, `loom verify acknowledge` says why they will not come.",
 			"%d events of %d gateway epochs have not come", numbers, gateways)
 	}
 	for _, d := range r.Days {
@@ -223,7 +226,7 @@ func (r *Report) conclude() {
 	}
 	if r.Dead > 0 {
 		r.State = Missing
-		r.find("dead", "See `loom dead list`. Mend the cause that `loom dead show` names, then send them again with `loom dead retry`.",
+		r.find("dead", "See `loom dead list`. Mend the cause that `loom dead show` names, then send them again with `loom dead retry`, or let go of what is worth nothing with `loom dead discard`.",
 			"%d events were set aside because they could not be stored", r.Dead)
 	}
 }

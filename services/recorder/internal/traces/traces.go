@@ -35,6 +35,9 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 	if len(dead) > 0 {
 		store.QueueDead(&batch, w.Consumer, dead)
 	}
+	if len(events) > 0 {
+		batch.Queue(`SELECT loom_arrived($1::text[]::uuid[])`, ids(events))
+	}
 	marks := make(event.Watermarks)
 	store.ProgressRecorder.Queue(&batch, events, dead, marks)
 	if err := w.DB.SendBatch(ctx, &batch).Close(); err != nil {
@@ -44,6 +47,14 @@ func (w Writer) Write(ctx context.Context, events []*event.TraceEvent, dead []ev
 		w.Marked(marks)
 	}
 	return fresh, nil
+}
+
+func ids(events []*event.TraceEvent) []string {
+	all := make([]string, len(events))
+	for i, e := range events {
+		all[i] = e.GetTraceId()
+	}
+	return all
 }
 
 // Apply puts what the events come to into the tables that tx finds, as Write does and

@@ -278,6 +278,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/gaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say of missing numbers that they will never come
+         * @description Those of the run that are missing no longer count as missing. One that comes all the same is recorded like any other. Gateways are told nothing. 409 `not_missing` where none of them is missing.
+         */
+        post: operations["acknowledgeGap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/dead": {
         parameters: {
             query?: never;
@@ -309,7 +329,11 @@ export interface paths {
         get: operations["getDeadEvent"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Let go of an event that was set aside
+         * @description For good. The access log keeps what it was, without its data.
+         */
+        delete: operations["discardDeadEvent"];
         options?: never;
         head?: never;
         patch?: never;
@@ -342,7 +366,7 @@ export interface components {
         Error: {
             error: {
                 /** @enum {string} */
-                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "too_many_requests" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
+                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "not_missing" | "too_many_requests" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
                 message: string;
                 request_id: string;
             };
@@ -799,11 +823,13 @@ export interface components {
              */
             updated_at: string;
             state: components["schemas"]["VerifyState"];
-            /** @description Runs of numbers that have not come, both ends included; the first 20. */
+            /** @description Runs of numbers that have not come and are not acknowledged, both ends included; the first 20. */
             gaps: {
                 from: number;
                 to: number;
             }[];
+            /** @description Have not come, and count as missing no more: somebody has said why they never will. */
+            acknowledged: number;
         };
         VerifyDay: {
             /**
@@ -883,6 +909,27 @@ export interface components {
             stream_seq: number;
             /** @description The dedupe id it went under. */
             msg_id: string;
+        };
+        DeadDiscarded: {
+            /** @description That it had among the dead. */
+            id: number;
+        };
+        GapAcknowledge: {
+            producer_id: string;
+            epoch: number;
+            from: number;
+            /** @description The last one. */
+            to: number;
+            /** @description Goes into the access log. */
+            reason: string;
+        };
+        GapAcknowledged: {
+            producer_id: string;
+            epoch: number;
+            from: number;
+            to: number;
+            /** @description So many of them were missing. */
+            numbers: number;
         };
     };
     responses: {
@@ -1389,6 +1436,31 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    acknowledgeGap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GapAcknowledge"];
+            };
+        };
+        responses: {
+            /** @description They are acknowledged. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GapAcknowledged"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     listDeadEvents: {
         parameters: {
             query?: {
@@ -1433,6 +1505,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadFull"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    discardDeadEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["DeadID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadDiscarded"];
                 };
             };
             default: components["responses"]["Error"];
