@@ -83,7 +83,7 @@ func TestRestoreNeedsFewRights(t *testing.T) {
 	if err := bus.Ensure(t.Context(), owner, bus.DefaultLayout()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, configs()); diff != "" || len(before) != 4 {
+	if diff := cmp.Diff(before, configs()); diff != "" || len(before) != 5 {
 		t.Errorf("%d streams; what Restore made is not what Ensure makes (-restore +ensure):\n%s", len(before), diff)
 	}
 	if err := owner.DeleteConsumer(t.Context(), bus.StreamTrace, bus.ConsumerRecorder); err != nil {

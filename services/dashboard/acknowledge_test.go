@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"loom.internal/pkg/bus"
 )
 
 // gap is the request that acknowledges numbers of a gateway's first epoch.
@@ -72,5 +74,27 @@ func TestGapIsAcknowledgedWithAReason(t *testing.T) {
 	r.fails(t, call{method: http.MethodPost, path: "/api/v1/admin/gaps", key: r.admin, body: body, raw: true}, http.StatusBadRequest, "invalid_body")
 	if n := r.count(t, `SELECT count(*) FROM producer_gaps_acknowledged`); n != 0 {
 		t.Errorf("%d rows, want none", n)
+	}
+}
+
+// Numbers above all that has come, which only their gateway's word tells of, can be
+// acknowledged as well; beyond its word none can.
+func TestTailIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.produced(t, "gw-tail", "{[1,5)}", time.Now())
+	r.told(t, "gw-tail", bus.Numbered{Highest: 9})
+	r.told(t, "gw-silent", bus.Numbered{Highest: 3})
+	r.clock.forward(time.Hour)
+	var out struct{ Numbers int64 }
+	for producer, want := range map[string]int64{"gw-tail": 5, "gw-silent": 3} {
+		call := call{method: http.MethodPost, path: "/api/v1/admin/gaps", key: r.admin, body: gap(producer, 1, 99)}
+		if r.ok(t, call, &out); out.Numbers != want {
+			t.Errorf("%s: got %d, want %d", producer, out.Numbers, want)
+		}
+		r.fails(t, call, http.StatusConflict, "not_missing")
+	}
+	if got := r.verify(t); got.State != "complete" {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -163,7 +163,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.publisher.Run(behind, spool) })
 	g.Go(func() error {
 		defer stop()
-		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{
+		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{ //nolint:contextcheck // requests have contexts of their own
 			Drain: s.cfg.Drain, Log: s.deps.Log,
 			OnDrain: func() { s.deps.Ready.Set(readyServing, httpserve.ErrShutdown) },
 		})

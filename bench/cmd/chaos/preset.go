@@ -21,7 +21,7 @@ func shortRun() chaos.Options {
 func longRun() chaos.Options {
 	return chaos.Options{
 		Rate: 250, Requests: 1_000_000, Settle: 5 * time.Minute, Resend: 30 * time.Second, Spool: 1 << 30, Bulky: 500,
-		Points: 50, Patience: 15 * time.Minute,
+		Points: 1, Patience: 5 * time.Minute,
 		Faults: fault.Options{Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 5, Links: 40, Echoes: 5},
 	}
 }

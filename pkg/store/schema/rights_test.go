@@ -80,6 +80,7 @@ loom_admin api_keys riud
 loom_admin dead_events rd
 loom_admin prices riud
 loom_admin producer_gaps r
+loom_admin producer_gaps_acknowledged ri
 loom_admin producers r
 loom_admin providers riud
 loom_admin retention r

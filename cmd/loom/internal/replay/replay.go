@@ -43,7 +43,6 @@ type run struct {
 	batches chan batch   // decoded, in order
 	failed  <-chan error // why no more will come
 	hand    *batch       // taken and not applied yet
-
 }
 
 // Run builds what opt says, or goes on with a run of the same options, and swaps unless

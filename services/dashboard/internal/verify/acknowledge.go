@@ -29,7 +29,17 @@ type Acknowledged struct {
 // has not been given yet cannot be acknowledged ahead.
 func (v *Verifier) Acknowledge(ctx context.Context, actor string, life event.Life, gap Gap, reason string) (Acknowledged, error) {
 	out := Acknowledged{ProducerID: life.ProducerID, Epoch: life.Epoch, Gap: gap}
-	err := store.InTx(ctx, v.db, func(tx pgx.Tx) error {
+	words, err := v.words(ctx)
+	if err != nil {
+		return out, err
+	}
+	sent := int64(0) // by its gateway's own word, which may be more than has come
+	for _, w := range words {
+		if w.Life == life {
+			sent = w.Highest
+		}
+	}
+	err = store.InTx(ctx, v.db, func(tx pgx.Tx) error {
 		// Two at once are not to count the same numbers.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('producer_gaps_acknowledged'))`); err != nil {
 			return fmt.Errorf("lock: %w", err)
@@ -38,10 +48,18 @@ func (v *Verifier) Acknowledge(ctx context.Context, actor string, life event.Lif
 			WITH added AS (
 			    INSERT INTO producer_gaps_acknowledged (producer_id, epoch, numbers, reason, actor)
 			    SELECT $1::text, $2::bigint, int8range(greatest(from_seq, $3), least(to_seq, $4), '[]'), $5, $6
-			    FROM producer_gaps WHERE producer_id = $1 AND epoch = $2 AND from_seq <= $4 AND to_seq >= $3
+			    FROM (
+			        SELECT from_seq, to_seq FROM producer_gaps WHERE producer_id = $1 AND epoch = $2
+			        UNION ALL
+			        SELECT lower(gap), upper(gap) - 1
+			        FROM (SELECT coalesce((SELECT greatest(upper(recorded), upper(given_up)) FROM producers WHERE producer_id = $1 AND epoch = $2), 1)) AS come (next),
+			             unnest(int8multirange(int8range(next, greatest(next, $7 + 1))) - coalesce((
+			                 SELECT range_agg(a.numbers) FROM producer_gaps_acknowledged a WHERE a.producer_id = $1 AND a.epoch = $2), '{}')) AS gap
+			    ) AS gaps
+			    WHERE from_seq <= $4 AND to_seq >= $3
 			    RETURNING numbers)
 			SELECT coalesce(sum(upper(numbers) - lower(numbers)), 0)::bigint FROM added`,
-			life.ProducerID, life.Epoch, gap.From, gap.To, reason, actor).Scan(&out.Numbers)
+			life.ProducerID, life.Epoch, gap.From, gap.To, reason, actor, sent).Scan(&out.Numbers)
 		if err != nil {
 			return err
 		}
@@ -69,11 +87,11 @@ func (v *Verifier) Acknowledge(ctx context.Context, actor string, life event.Lif
 // not come.
 func (r *Report) acknowledged(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
-		SELECT producer_id, epoch, lower(given_up), upper(given_up) - 1
+		SELECT producer_id, epoch, lower(gap), upper(gap) - 1
 		FROM (SELECT producer_id, epoch, range_agg(numbers) AS numbers FROM producer_gaps_acknowledged GROUP BY producer_id, epoch) a
 		LEFT JOIN producers p USING (producer_id, epoch)
-		CROSS JOIN LATERAL unnest(a.numbers - coalesce(p.recorded, '{}')) AS given_up
-		ORDER BY producer_id, epoch, lower(given_up)`)
+		CROSS JOIN LATERAL unnest(a.numbers - coalesce(p.recorded, '{}')) AS gap
+		ORDER BY producer_id, epoch, lower(gap)`)
 	if err != nil {
 		return fmt.Errorf("read what is acknowledged: %w", err)
 	}

@@ -46,18 +46,16 @@ func textBytes(body []byte) (n int64) {
 		if err != nil {
 			return n
 		}
-		switch kind := token.Kind(); kind {
-		case '{', '[':
+		kind := token.Kind()
+		switch {
+		case kind == '{' || kind == '[':
 			names = append(names, name)
-		case '}', ']':
+		case kind == '}' || kind == ']':
 			name, names = names[len(names)-1], names[:len(names)-1]
-		case '"':
-			text := token.String()
-			if isName(dec) {
-				name = text
-			} else if texts[name] {
-				n += int64(len(text))
-			}
+		case kind == '"' && isName(dec):
+			name = token.String()
+		case kind == '"' && texts[name]:
+			n += int64(len(token.String()))
 		}
 	}
 }

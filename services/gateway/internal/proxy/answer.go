@@ -97,7 +97,7 @@ func (a *answer) translated(e *ending) {
 
 // release ends the trace and then sends a whole answer of the provider's.
 func (x *exchange) release(ctx context.Context, resp *http.Response, body []byte, e ending) {
-	if clientGone(x.r.Context()) {
+	if clientGone(x.r.Context()) { //nolint:contextcheck // of the client, not of the call
 		e.outcome, e.status, e.class = event.Outcome_OUTCOME_CANCELED, statusClientGone, failure.ClientGone
 	}
 	if !x.end(ctx, e) {

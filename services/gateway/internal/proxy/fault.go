@@ -74,6 +74,6 @@ func (p *Proxy) log(ctx context.Context, level slog.Level, message string, attrs
 		if n > 0 {
 			attrs = append(attrs, slog.Int64("left_out", n))
 		}
-		p.opt.Log.LogAttrs(ctx, level, message, attrs...)
+		p.opt.Log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // its callers have constants
 	}
 }

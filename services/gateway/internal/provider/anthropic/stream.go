@@ -39,7 +39,7 @@ type stream struct {
 	ended     bool                // the end was sent: nothing follows
 	failed    bool                // it was an error
 	usage     jsontext.Value
-	counted   bool // the final counts came: the first ones hold a placeholder for the output
+	counted   bool   // the final counts came: the first ones hold a placeholder for the output
 	tier      string // that served the request
 }
 

@@ -38,7 +38,7 @@ type Disk struct {
 	badWrite int   // writes until one fails; negative: none does
 	why      error // it fails
 	readOnly bool
-	badRead  bool  // reads fail
+	badRead  bool // reads fail
 }
 
 type content struct {
