@@ -30,11 +30,12 @@ type Manifest struct {
 // Tenant is a customer with its keys. An empty field leaves what is stored alone; a new
 // tenant is then named by its id, is active, and has its bodies recorded in full.
 type Tenant struct {
-	ID          string        `json:"id" yaml:"id"`
-	Name        string        `json:"name,omitempty" yaml:"name"`
-	Status      tenant.Status `json:"status,omitempty" yaml:"status"`
-	ContentMode string        `json:"content_mode,omitempty" yaml:"content_mode"`
-	Keys        []Key         `json:"keys,omitempty" yaml:"keys"`
+	ID           string              `json:"id" yaml:"id"`
+	Name         string              `json:"name,omitempty" yaml:"name"`
+	Status       tenant.Status       `json:"status,omitempty" yaml:"status"`
+	ContentMode  string              `json:"content_mode,omitempty" yaml:"content_mode"`
+	MissingUsage tenant.MissingUsage `json:"missing_usage,omitempty" yaml:"missing_usage"`
+	Keys         []Key               `json:"keys,omitempty" yaml:"keys"`
 }
 
 // Key is an API key of a tenant, known by its name. Its secret is made when the key
@@ -151,6 +152,11 @@ func (v *validator) tenant(path string, t Tenant) {
 	if t.ContentMode != "" {
 		if _, err := event.ParseContentMode(t.ContentMode); err != nil {
 			v.fault(path+".content_mode", "%v", err)
+		}
+	}
+	if t.MissingUsage != "" {
+		if _, err := tenant.ParseMissingUsage(string(t.MissingUsage)); err != nil {
+			v.fault(path+".missing_usage", "%v", err)
 		}
 	}
 	v.entries(path+".keys", len(t.Keys))

@@ -51,11 +51,31 @@ const (
 
 // Tenant is one customer of a Loom installation.
 type Tenant struct {
-	ID          string `json:"id"` // see event.ValidTenant
-	Name        string `json:"name"`
-	Status      Status `json:"status"`
-	ContentMode string `json:"content_mode"` // full, metadata or none
-	Revision    int64  `json:"revision"`
+	ID           string       `json:"id"` // see event.ValidTenant
+	Name         string       `json:"name"`
+	Status       Status       `json:"status"`
+	ContentMode  string       `json:"content_mode"` // full, metadata or none
+	MissingUsage MissingUsage `json:"missing_usage,omitempty"`
+	Revision     int64        `json:"revision"`
+}
+
+// MissingUsage is what traces say of usage where the provider reported none.
+type MissingUsage string
+
+// What they can say; empty is MissingNone.
+const (
+	MissingNone      MissingUsage = "none"      // nothing, and no cost
+	MissingEstimated MissingUsage = "estimated" // an estimate from the text, marked as such
+)
+
+// ParseMissingUsage reads one by its name.
+func ParseMissingUsage(s string) (MissingUsage, error) {
+	switch m := MissingUsage(s); m {
+	case MissingNone, MissingEstimated:
+		return m, nil
+	default:
+		return "", fmt.Errorf("%q: use %s or %s", s, MissingNone, MissingEstimated)
+	}
 }
 
 // Key is an API key as the services know it: never the key itself.

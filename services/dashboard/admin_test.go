@@ -49,7 +49,7 @@ func TestApply(t *testing.T) {
 	r := newRig(t)
 	created := []string{
 		"create provider openai kind,base_url,secret", "create provider demo kind", "create route gpt-* targets",
-		"create tenant new name,status,content_mode", "create key new/ci scopes,models,expires_at",
+		"create tenant new name,status,content_mode,missing_usage", "create key new/ci scopes,models,expires_at",
 		"create price openai/my-model from 2026-01-01 input,cached_input,output",
 	}
 	before := r.count(t, `SELECT count(*) FROM access_log`)

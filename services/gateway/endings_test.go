@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/tenant"
 	"loom.internal/pkg/testkit"
 	"loom.internal/services/gateway"
 )
@@ -175,6 +177,44 @@ func TestEndings(t *testing.T) {
 				t.Errorf("recorded: got %q, want nothing", w.open(e, envelope.FieldResponse))
 			}
 		})
+	}
+}
+
+// Where a tenant wants it, usage that nobody reported is estimated and marked so; what the
+// provider reports goes before, and without an answer there is nothing to estimate.
+func TestMissingUsageIsEstimated(t *testing.T) {
+	t.Parallel()
+	up := testkit.Upstream(t, func(w http.ResponseWriter, _ *http.Request, body []byte) {
+		switch {
+		case strings.Contains(string(body), "reported"):
+			_ = testkit.SSE(w, chunk("part"), last, usageChunk, done)
+		case strings.Contains(string(body), "refused"):
+			w.WriteHeader(400)
+		case strings.Contains(string(body), "cut"):
+			_ = testkit.SSE(w, chunk("12345678"))
+			_ = testkit.Cut(w)
+		default:
+			_ = testkit.SSE(w, chunk("12345678"), last, done)
+		}
+	})
+	w := start(t, setup{upstream: up.URL})
+	w.put(bus.PrefixTenant+"bolt", tenant.Tenant{ID: "bolt", Status: tenant.Active, ContentMode: "full", MissingUsage: tenant.MissingEstimated, Revision: w.next()})
+	key := "Bearer " + w.addKey(tenant.Key{TenantID: "bolt", Scopes: tenant.Scopes()})
+	const estimate = `{"prompt_tokens":2,"completion_tokens":2,"total_tokens":4}`
+	for i, row := range []struct {
+		content, key, usage string
+		source              event.UsageSource
+	}{
+		{"missing!", key, estimate, event.UsageSource_USAGE_SOURCE_ESTIMATED},
+		{"cut.....", key, estimate, event.UsageSource_USAGE_SOURCE_ESTIMATED},
+		{"reported", key, `"total_tokens":7`, event.UsageSource_USAGE_SOURCE_PROVIDER},
+		{"refused", key, "", event.UsageSource_USAGE_SOURCE_NONE},
+		{"missing!", "Bearer " + w.key, "", event.UsageSource_USAGE_SOURCE_NONE},
+	} {
+		w.chat(`{"model":"gpt-1","stream":true,"messages":[{"role":"user","content":"`+row.content+`"}]}`, "Authorization", row.key)
+		e := w.traces(i + 1)[i]
+		equal(t, row.content+": source", e.GetUsageSource(), row.source)
+		contains(t, row.content+": usage", string(e.GetUsageRaw()), row.usage)
 	}
 }
 

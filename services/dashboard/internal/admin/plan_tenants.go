@@ -14,10 +14,11 @@ import (
 )
 
 type storedTenant struct {
-	ID          string
-	Name        string
-	Status      tenant.Status
-	ContentMode string
+	ID           string
+	Name         string
+	Status       tenant.Status
+	ContentMode  string
+	MissingUsage tenant.MissingUsage
 }
 
 type keyName struct{ tenantID, name string }
@@ -40,7 +41,7 @@ func (p *plan) tenants(ctx context.Context) error {
 		ids = append(ids, t.ID)
 	}
 	tenants, err := collect(ctx, p.tx, func(s storedTenant) string { return s.ID },
-		`SELECT id, name, status, content_mode FROM tenants WHERE id = ANY ($1)`, ids)
+		`SELECT id, name, status, content_mode, missing_usage FROM tenants WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return err
 	}
@@ -75,15 +76,17 @@ func (p *plan) tenants(ctx context.Context) error {
 
 func (p *plan) tenant(ctx context.Context, want manifest.Tenant, have storedTenant, exists bool) error {
 	next := storedTenant{
-		ID:          want.ID,
-		Name:        cmp.Or(want.Name, have.Name, want.ID),
-		Status:      cmp.Or(want.Status, have.Status, tenant.Active),
-		ContentMode: cmp.Or(want.ContentMode, have.ContentMode, "full"),
+		ID:           want.ID,
+		Name:         cmp.Or(want.Name, have.Name, want.ID),
+		Status:       cmp.Or(want.Status, have.Status, tenant.Active),
+		ContentMode:  cmp.Or(want.ContentMode, have.ContentMode, "full"),
+		MissingUsage: cmp.Or(want.MissingUsage, have.MissingUsage, tenant.MissingNone),
 	}
 	fields := fieldSet{}
 	fields.add("name", next.Name != have.Name)
 	fields.add("status", next.Status != have.Status)
 	fields.add("content_mode", next.ContentMode != have.ContentMode)
+	fields.add("missing_usage", next.MissingUsage != have.MissingUsage)
 	if len(fields) == 0 {
 		return nil
 	}
@@ -96,9 +99,12 @@ func (p *plan) tenant(ctx context.Context, want manifest.Tenant, have storedTena
 		return err
 	}
 	p.write(`
-		INSERT INTO tenants (id, name, status, content_mode, revision) VALUES (@id, @name, @status, @content_mode, @revision)
-		ON CONFLICT (id) DO UPDATE SET name = @name, status = @status, content_mode = @content_mode, revision = @revision`,
-		pgx.NamedArgs{"id": next.ID, "name": next.Name, "status": string(next.Status), "content_mode": next.ContentMode, "revision": revision})
+		INSERT INTO tenants (id, name, status, content_mode, missing_usage, revision) VALUES (@id, @name, @status, @content_mode, @missing_usage, @revision)
+		ON CONFLICT (id) DO UPDATE SET name = @name, status = @status, content_mode = @content_mode, missing_usage = @missing_usage, revision = @revision`,
+		pgx.NamedArgs{
+			"id": next.ID, "name": next.Name, "status": string(next.Status), "content_mode": next.ContentMode,
+			"missing_usage": string(next.MissingUsage), "revision": revision,
+		})
 	return nil
 }
 

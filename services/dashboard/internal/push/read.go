@@ -60,7 +60,7 @@ func read(ctx context.Context, db *pgxpool.Pool, after int64) (changes, error) {
 }
 
 func (c *changes) tenants(ctx context.Context, tx pgx.Tx, after int64) error {
-	rows, err := tx.Query(ctx, `SELECT id, name, status, content_mode, revision FROM tenants WHERE revision > $1`, after)
+	rows, err := tx.Query(ctx, `SELECT id, name, status, content_mode, missing_usage, revision FROM tenants WHERE revision > $1`, after)
 	if err != nil {
 		return fmt.Errorf("read tenants: %w", err)
 	}

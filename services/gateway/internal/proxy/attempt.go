@@ -61,6 +61,7 @@ func (x *exchange) try(ctx context.Context, plan *balance.Plan) *failedCall {
 		return x.failed(plan, &failedCall{class: class, resp: resp.Response, body: body}, called)
 	}
 	plan.Answering()
+	x.answered = true
 	a := &answer{x: x, plan: plan, resp: resp, up: up, called: called}
 	a.relay(ctx, hide)
 	return nil

@@ -39,9 +39,10 @@ type exchange struct {
 	targets  []directory.Target
 	target   directory.Target // the one being called
 
-	trace  *event.TraceEvent // nil until begun
-	sealed <-chan sealedBody
-	ended  bool
+	trace    *event.TraceEvent // nil until begun
+	sealed   <-chan sealedBody
+	answered bool // a provider has answered with a status of success
+	ended    bool
 }
 
 // prepare reads the request and finds where it goes. After a fault there is nothing

@@ -14,7 +14,9 @@ import (
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/faultpoint"
+	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/capture"
+	"loom.internal/services/gateway/internal/endpoint"
 )
 
 // ending is how an exchange came out.
@@ -110,6 +112,8 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE
 	if x.stored == nil && usable(s.Usage) { // what is stored was counted when it was made
 		e.UsageRaw, e.UsageSource = s.Usage, event.UsageSource_USAGE_SOURCE_PROVIDER
+	} else if x.estimates(r) {
+		e.UsageRaw, e.UsageSource = capture.Estimate(x.req.Record(), r.response), event.UsageSource_USAGE_SOURCE_ESTIMATED
 	}
 	var sealErr error
 	if x.sealed != nil {
@@ -138,6 +142,13 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	}
 	faultpoint.Hit("gateway.ended")
 	return true
+}
+
+// estimates reports whether usage is to be estimated: the tenant wants it, and a provider
+// has begun to generate an answer for which none was reported.
+func (x *exchange) estimates(r ending) bool {
+	generates := x.op == endpoint.Chat || x.op == endpoint.Completions || x.op == endpoint.Responses || x.op == endpoint.Messages
+	return generates && x.who.Tenant.MissingUsage == tenant.MissingEstimated && x.answered && len(r.response) > 0
 }
 
 // usable reports whether usage may go into the event as it is: a JSON object in valid

@@ -660,6 +660,8 @@ export interface components {
                 name?: string;
                 status?: string;
                 content_mode?: string;
+                /** @description Usage where the provider reported none: none, or estimated from the text. */
+                missing_usage?: string;
                 keys?: components["schemas"]["KeyCreate"][];
             }[];
             prices?: {
