@@ -276,3 +276,23 @@ func TestBodyMemory(t *testing.T) {
 	equal(t, "the first", (<-done).status, 200)
 	equal(t, "afterwards", w.chat(big).status, 200)
 }
+
+// A client that leaves while another call is waited for is a client that has left.
+func TestClientLeavesBetweenCalls(t *testing.T) {
+	t.Parallel()
+	bad := testkit.Upstream(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) { w.WriteHeader(500) })
+	w := start(t, oneTarget(catalog.RouteOptions{Retries: 5}, bad.URL))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { bad.Await(t, 2, patience); cancel() }()
+	resp, err := w.client.Do(w.request(ctx, http.MethodPost, "/v1/chat/completions", []byte(pairChat)))
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("got status %d", resp.StatusCode)
+	}
+	e := w.trace()
+	equal(t, "outcome", e.GetOutcome(), event.Outcome_OUTCOME_CANCELED)
+	equal(t, "status", e.GetHttpStatus(), 499)
+	if n := len(e.GetAttempts()); n < 2 || n > 3 {
+		t.Errorf("got %d attempts", n)
+	}
+}

@@ -91,9 +91,11 @@ func (x *exchange) send(ctx context.Context, cancel context.CancelCauseFunc, r c
 	return x.target.Upstream.Send(ctx, r)
 }
 
-// giveUp answers with the last failure.
+// giveUp answers with the last failure; a client that has left meanwhile is the last one.
 func (x *exchange) giveUp(ctx context.Context, f *failedCall) {
 	switch {
+	case clientGone(x.r.Context()): //nolint:contextcheck // of the client, not of the call
+		x.fail(ctx, faultOf(failure.ClientGone), failure.ClientGone, f.body, false)
 	case f.fault != nil:
 		x.fail(ctx, f.fault, f.class, nil, false)
 	case f.resp == nil:
