@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"loom.internal/pkg/bus"
@@ -228,4 +229,45 @@ func TestStoredResponses(t *testing.T) {
 		}
 	}
 	equal(t, "counted", counted, 3)
+}
+
+// What goes on in the background is counted once: by the first who fetches it when it is
+// done.
+func TestBackgroundResponseIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	var done atomic.Bool
+	up := testkit.Upstream(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		if done.Load() {
+			_, _ = io.WriteString(w, `{"id":"resp_1","status":"completed","output":[],"usage":{"input_tokens":3,"output_tokens":4,"total_tokens":7}}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"id":"resp_1","status":"queued","output":[],"usage":null}`)
+	})
+	w := start(t, setup{upstream: up.URL})
+	ask := func(method, path, body string) {
+		t.Helper()
+		equal(t, path, w.do(w.request(t.Context(), method, path, []byte(body))).status, 200)
+	}
+	ask("POST", "/v1/responses", `{"model":"gpt-1","input":"hi","background":true}`)
+	ask("GET", "/v1/responses/resp_1", "")
+	done.Store(true)
+	counted := func(n int) (sum int) {
+		for _, e := range w.traces(n) {
+			if e.GetUsageSource() == event.UsageSource_USAGE_SOURCE_PROVIDER {
+				sum++
+			}
+		}
+		return sum
+	}
+	n := 2
+	w.eventually("counted", func() bool { // once the broker has been told of it
+		ask("GET", "/v1/responses/resp_1", "")
+		n++
+		return counted(n) == 1
+	})
+	for range 3 {
+		ask("GET", "/v1/responses/resp_1", "")
+	}
+	equal(t, "counted", counted(n+3), 1)
 }

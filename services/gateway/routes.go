@@ -60,7 +60,10 @@ func both(add func(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *e
 // deployment serves an endpoint whose model the path names.
 func (s *Service) deployment(op endpoint.Endpoint) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		name := unescaped(c.Param("deployment"))
+		name := unescaped(c, "deployment")
+		if name == "" {
+			return echo.ErrNotFound
+		}
 		s.proxy.Serve(op, name).ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
@@ -69,14 +72,18 @@ func (s *Service) deployment(op endpoint.Endpoint) echo.HandlerFunc {
 // stored serves a call about a stored response.
 func (s *Service) stored(op endpoint.Endpoint, suffix string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		s.proxy.Stored(op, unescaped(c.Param("id")), suffix).ServeHTTP(c.Response(), c.Request())
+		s.proxy.Stored(op, unescaped(c, "id"), suffix).ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
 }
 
 // unescaped is a segment of the path as it was meant; the router gives it as it came
-// where it holds an escaped slash.
-func unescaped(segment string) string {
+// where the path can be escaped in several ways.
+func unescaped(c echo.Context, name string) string {
+	segment := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return segment
+	}
 	if text, err := url.PathUnescape(segment); err == nil {
 		return text
 	}

@@ -228,7 +228,7 @@ func TestBytesPass(t *testing.T) {
 	for i, input := range []string{"whole", "break"} {
 		resp, err := w.client.Do(w.request(context.Background(), http.MethodPost, "/v1/audio/speech", fmt.Appendf(nil, `{"model":"gpt-tts","input":%q}`, input)))
 		w.must(err)
-		head := make([]byte, 10)
+		head := make([]byte, 9) // the last of what came is held back
 		_, err = io.ReadFull(resp.Body, head)
 		w.must(err) // before the provider has gone on
 		if i == 0 {

@@ -31,6 +31,7 @@ type Request struct {
 	SafetyIdentifier string
 	PreviousResponse string // id of the stored response that this one goes on from
 	Conversation     bool   // it goes on a stored conversation
+	Background       bool   // the answer is fetched later
 
 	body          []byte
 	seen          []string // names of the members read
@@ -51,13 +52,14 @@ type Facts struct {
 	Metadata         []Member
 	PreviousResponse string
 	Conversation     bool
+	Background       bool
 }
 
 // Facts are those of the request.
 func (r *Request) Facts() Facts {
 	f := Facts{
 		Model: r.Model, Stream: r.Stream, EndUser: r.SafetyIdentifier, Metadata: r.Metadata,
-		PreviousResponse: r.PreviousResponse, Conversation: r.Conversation,
+		PreviousResponse: r.PreviousResponse, Conversation: r.Conversation, Background: r.Background,
 	}
 	if f.EndUser == "" {
 		f.EndUser = r.User
@@ -134,11 +136,18 @@ func ParseRequest(body []byte, named string) (*Request, *Error) {
 	return r, CheckModel(r.Model)
 }
 
+// acted are the top-level members that the gateway acts on.
+var acted = []string{
+	"model", "stream", "stream_options", "metadata", "user", "safety_identifier", "previous_response_id", "conversation", "background",
+}
+
 // member reads the value of a top-level member.
 func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
-	switch name {
-	case "model", "stream", "stream_options", "metadata", "user", "safety_identifier", "previous_response_id", "conversation":
-	default:
+	if !slices.Contains(acted, name) {
+		// Some readers take names without regard to case, and would see another request.
+		if i := slices.IndexFunc(acted, func(a string) bool { return strings.EqualFold(a, name) }); i >= 0 {
+			return Invalid(acted[i], fmt.Sprintf("The request body has '%s' where '%s' is meant.", quoted(name), acted[i]))
+		}
 		return skip(dec)
 	}
 	if slices.Contains(r.seen, name) {
@@ -173,6 +182,8 @@ func (r *Request) member(dec *jsontext.Decoder, name string) *Error {
 		r.PreviousResponse = lenient.Text(value)
 	case "conversation":
 		r.Conversation = kind != 'n'
+	case "background":
+		r.Background = kind == 't'
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ func TestParseRequestFaults(t *testing.T) {
 		`{"model":"a\u0000"}`:  "model must be",
 		`{"model":"m","stream":true,"stream":false}`:                              "'stream' more than once",
 		`{"model":"m","stream_options":{"include_usage":true,"include_usage":1}}`: "more than once",
+		`{"model":"m","Model":"n"}`:                                               "has 'Model' where 'model' is meant",
+		`{"STREAM":true,"model":"m"}`:                                             "has 'STREAM' where 'stream' is meant",
 		`{"model":"m","x":` + nest(64) + `}`:                                      "nested more than 64",
 		`{"model":"` + strings.Repeat("m", 513) + `"}`:                            "model must be",
 	} {

@@ -73,7 +73,7 @@ func (a *answer) whole(ctx context.Context) {
 	}
 	a.translated(&e)
 	a.note(e.class)
-	x.remember(e.summary.ID)
+	x.remember(e.summary.ID, !usable(e.summary.Usage))
 	x.forget()
 	x.release(ctx, a.resp.Response, body, e)
 }
@@ -176,7 +176,7 @@ func readLimited(r io.Reader, size int64, limit int) ([]byte, error) {
 	if size > int64(limit) {
 		return nil, errTooLarge
 	}
-	body, err := readAll(io.LimitReader(r, int64(limit)+1), size)
+	body, err := readAll(io.LimitReader(r, int64(limit)+1), size, nil)
 	if err == nil && len(body) > limit {
 		return bytes.Clone(body[:limit]), errTooLarge
 	}

@@ -42,7 +42,7 @@ func (x *exchange) try(ctx context.Context, plan *balance.Plan) *failedCall {
 			f.class, f.fault = failure.Unsuited, fault
 		} else {
 			x.p.log(ctx, slog.LevelWarn, "provider not reached", slog.String("provider", x.target.Provider),
-				slog.String("trace_id", x.trace.GetTraceId()), slog.String("error_class", f.class), slog.Any("error", scrub(err)))
+				slog.String("trace_id", x.trace.GetTraceId()), slog.String("error_class", f.class), slog.String("error", scrub(err)))
 		}
 		return x.failed(plan, f, called)
 	}

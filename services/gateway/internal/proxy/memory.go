@@ -1,51 +1,68 @@
 package proxy
 
 import (
-	"golang.org/x/sync/semaphore"
+	"sync"
 
 	"loom.internal/services/gateway/internal/openai"
 )
 
-// memory is what request bodies may take, all together. A body is held until its answer
-// is over: it may have to be sent again.
+// tenantShare is the part of the memory for bodies that one tenant may take.
+const tenantShare = 4
+
+// memory is what request bodies may take, all together and of one tenant. A body is held
+// until its answer is over: it may have to be sent again.
 type memory struct {
-	bytes *semaphore.Weighted
-	limit int64
+	limit, ofTenant int64
+
+	mu   sync.Mutex
+	used int64
+	by   map[string]int64
 }
 
-func newMemory(limit int64) memory { return memory{semaphore.NewWeighted(limit), limit} }
+// newMemory has room for at least one body of the largest size for each tenant.
+func newMemory(limit, largest int64) *memory {
+	return &memory{limit: limit, ofTenant: max(limit/tenantShare, largest+1), by: make(map[string]int64)}
+}
 
-// take sets n bytes aside, without waiting for them.
-func (m memory) take(n int64) *openai.Error {
-	if !m.bytes.TryAcquire(n) {
-		return openai.Unavailable("The gateway holds as many requests as it has memory for. Please try again.")
+// take sets n bytes aside for a tenant, without waiting for them.
+func (m *memory) take(tenant string, n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.used+n > m.limit || m.by[tenant]+n > m.ofTenant {
+		return false
 	}
+	m.used += n
+	m.by[tenant] += n
+	return true
+}
+
+func (m *memory) give(tenant string, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used -= n
+	if m.by[tenant] -= n; m.by[tenant] == 0 {
+		delete(m.by, tenant)
+	}
+}
+
+// reserve sets n more bytes aside for the request's body.
+func (x *exchange) reserve(n int64) error {
+	if !x.p.memory.take(x.who.Tenant.ID, n) {
+		return errNoMemory
+	}
+	x.reserved += n
 	return nil
 }
 
-// reserve sets aside what the request's body may take.
-func (x *exchange) reserve() *openai.Error {
-	n := x.r.ContentLength
-	if n < 0 {
-		n = x.p.opt.MaxBody
-	}
-	if fault := x.p.memory.take(n); fault != nil {
-		return fault
-	}
-	x.reserved = n
-	return nil
-}
-
-// trim gives back what the body did not take.
-func (x *exchange) trim() {
-	if spare := x.reserved - int64(len(x.body)); spare > 0 {
-		x.p.memory.bytes.Release(spare)
-		x.reserved -= spare
-	}
-}
-
-// free gives back the rest.
+// free gives back what was set aside.
 func (x *exchange) free() {
-	x.p.memory.bytes.Release(x.reserved)
-	x.reserved = 0
+	if x.reserved > 0 {
+		x.p.memory.give(x.who.Tenant.ID, x.reserved)
+		x.reserved = 0
+	}
+}
+
+// noMemory is for a body that there is no memory for now.
+func noMemory() *openai.Error {
+	return openai.Unavailable("The gateway holds as many requests as it has memory for. Please try again.")
 }

@@ -21,13 +21,15 @@ func (a *answer) pass(ctx context.Context) {
 	x.w.WriteHeader(a.resp.StatusCode)
 	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: a.resp.StatusCode, summary: capture.Summary{}}
 	err := out.write(nil) // the header goes out at once
-	buf := make([]byte, copyBuffer)
+	// The last byte of what has come is held back: it may be the last of all.
+	buf, held := make([]byte, copyBuffer), 0
 	for err == nil {
-		n, readErr := a.up.Read(buf)
+		n, readErr := a.up.Read(buf[held:])
 		if n > 0 {
-			if err = out.write(buf[:n]); err != nil {
+			if err = out.write(buf[:held+n-1]); err != nil {
 				break
 			}
+			buf[0], held = buf[held+n-1], 1
 		}
 		if err = readErr; err == io.EOF { //nolint:errorlint // readers return it bare
 			break
@@ -53,4 +55,5 @@ func (a *answer) pass(ctx context.Context) {
 	if !x.end(ctx, e) || e.class != "" {
 		panic(http.ErrAbortHandler) // never an end that looks clean
 	}
+	_ = out.write(buf[:held]) // a client that left cannot be told
 }

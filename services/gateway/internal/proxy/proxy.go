@@ -71,13 +71,13 @@ type Options struct {
 type Proxy struct {
 	opt      Options
 	metrics  *metrics
-	memory   memory
+	memory   *memory
 	throttle telemetry.Throttle
 }
 
 // New makes a proxy.
 func New(o Options) *Proxy {
-	return &Proxy{opt: o, metrics: newMetrics(o.Metrics), memory: newMemory(o.BodyMemory)}
+	return &Proxy{opt: o, metrics: newMetrics(o.Metrics), memory: newMemory(o.BodyMemory, o.MaxBody)}
 }
 
 // Serve serves an endpoint for the model of that name; for the one that the body names
@@ -101,6 +101,7 @@ func (p *Proxy) exchange(op endpoint.Endpoint, prepare func(*exchange) *openai.E
 		x := &exchange{p: p, op: op, form: form, w: w, r: r, who: who, started: started}
 		defer x.free()
 		if fault := prepare(x); fault != nil {
+			x.free()
 			x.refuse(fault)
 			return
 		}
@@ -123,7 +124,9 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, d endpoint.Dialec
 		// A connection that is closed with some of the body unread is reset, and the client
 		// may lose the answer by that.
 		_ = conn.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
+		if _, err := io.CopyN(io.Discard, r.Body, lingerBytes); err != io.EOF { //nolint:errorlint // readers return it bare
+			panic(http.ErrAbortHandler) // or what is left of the body would be taken for the next request
+		}
 	}
 }
 
@@ -140,7 +143,7 @@ func (p *Proxy) Shield(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, id := r.Context(), requestID()
 		w.Header().Set(HeaderRequestID, id)
-		watched := &watchedWriter{ResponseWriter: w}
+		watched := &watchedWriter{ResponseWriter: w, conn: http.NewResponseController(w), limit: p.opt.WriteTimeout}
 		defer func() {
 			fault := recover()
 			if fault == nil {
@@ -154,30 +157,11 @@ func (p *Proxy) Shield(h http.Handler) http.Handler {
 			if watched.begun {
 				panic(http.ErrAbortHandler)
 			}
-			openai.Internal().Write(w)
+			openai.Internal().Write(watched)
 		}()
 		h.ServeHTTP(watched, r)
 	})
 }
-
-// watchedWriter remembers whether the answer has begun.
-type watchedWriter struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (w *watchedWriter) WriteHeader(status int) {
-	w.begun = w.begun || status >= http.StatusOK
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *watchedWriter) Write(b []byte) (int, error) {
-	w.begun = true
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func requestID() string {
 	var b [16]byte

@@ -21,8 +21,6 @@ const (
 	// afterDone is how long a provider may take to end its stream after the end
 	// marker. Most end at once, and then the connection can be used again.
 	afterDone = 250 * time.Millisecond
-	// deadlineSlack saves setting the write deadline anew at every chunk.
-	deadlineSlack = 5 * time.Second
 )
 
 // relay copies a stream to the client: its bytes as they come, its last event only once
@@ -147,7 +145,7 @@ func (s *relay) event(e sse.Event, now time.Time) (last bool) {
 	if s.x.op == endpoint.Responses && !s.known {
 		id := s.record.Summary().ID
 		s.known = id != ""
-		s.x.remember(id)
+		s.x.remember(id, false)
 	}
 	if !e.Done() {
 		s.x.trace.Chunks++
@@ -243,6 +241,9 @@ func (s *relay) ending(outcome event.Outcome, class string) ending {
 
 func (s *relay) end(ctx context.Context, e ending) bool {
 	s.a.note(e.class)
+	if s.known && !usable(e.summary.Usage) {
+		s.x.remember(e.summary.ID, true)
+	}
 	if p50, p99, ok := s.gaps.quantiles(); ok {
 		s.x.trace.GapP50Us, s.x.trace.GapP99Us = &p50, &p99
 	}

@@ -19,6 +19,7 @@ type Responses interface {
 	Put(tenant, id string, ref stored.Ref)
 	Get(ctx context.Context, tenant, id string) (stored.Ref, error)
 	Delete(tenant, id string)
+	Claim(ctx context.Context, tenant, id string) bool
 }
 
 // storedCall is a call about a stored response. It is asked of whoever made that, and
@@ -28,6 +29,8 @@ type storedCall struct {
 	id     string
 	suffix string // of the path
 	stream bool
+
+	uncounted bool // its usage was not known when it was made
 }
 
 // Facts are what is known of the call.
@@ -71,7 +74,7 @@ func (x *exchange) recall(id, what string) *openai.Error {
 		return openai.ResponseNotFound(id)
 	}
 	x.targets = []directory.Target{target}
-	x.stored = &storedCall{model: ref.Asked, id: id, suffix: "/" + url.PathEscape(id) + what, stream: x.r.URL.Query().Get("stream") == "true"}
+	x.stored = &storedCall{model: ref.Asked, id: id, suffix: "/" + url.PathEscape(id) + what, stream: x.r.URL.Query().Get("stream") == "true", uncounted: ref.Uncounted}
 	x.req = x.stored
 	return nil
 }
@@ -114,11 +117,23 @@ func (x *exchange) follow() *openai.Error {
 	return nil
 }
 
-// remember notes down who keeps the response that was just made.
-func (x *exchange) remember(id string) {
+// remember notes down who keeps the response that was just made, and whether its usage
+// is still to be counted.
+func (x *exchange) remember(id string, uncounted bool) {
 	if x.op == endpoint.Responses && id != "" {
-		x.p.opt.Responses.Put(x.who.Tenant.ID, id, stored.Ref{Provider: x.target.Provider, Model: x.target.Model, Asked: x.req.Facts().Model})
+		x.p.opt.Responses.Put(x.who.Tenant.ID, id, stored.Ref{
+			Provider: x.target.Provider, Model: x.target.Model, Asked: x.req.Facts().Model, Uncounted: uncounted && x.req.Facts().Background,
+		})
 	}
+}
+
+// counts reports whether usage that an answer tells is that of this request: not of a
+// stored response that was counted when it was made.
+func (x *exchange) counts(ctx context.Context, usage []byte) bool {
+	if !usable(usage) {
+		return false
+	}
+	return x.stored == nil || x.stored.uncounted && x.p.opt.Responses.Claim(context.WithoutCancel(ctx), x.who.Tenant.ID, x.stored.id)
 }
 
 // forget drops what was known of a response that is gone.

@@ -110,14 +110,16 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 	e.ModelAnswered, e.ServiceTier = clean(s.Model), clean(s.ServiceTier)
 	e.FinishReasons, e.ToolNames = cleanAll(s.FinishReasons), cleanAll(s.ToolNames)
 	e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE
-	if x.stored == nil && usable(s.Usage) { // what is stored was counted when it was made
+	if x.counts(ctx, s.Usage) {
 		e.UsageRaw, e.UsageSource = s.Usage, event.UsageSource_USAGE_SOURCE_PROVIDER
 	} else if x.estimates(r) {
 		e.UsageRaw, e.UsageSource = capture.Estimate(x.req.Record(), r.response), event.UsageSource_USAGE_SOURCE_ESTIMATED
 	}
 	var sealErr error
 	if x.sealed != nil {
-		request := <-x.sealed
+		sealed := x.sealed
+		x.sealed = nil // it gives one only
+		request := <-sealed
 		e.RequestBody, sealErr = request.body, request.err
 	}
 	if r.response != nil && e.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {

@@ -3,9 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"time"
 
 	"loom.internal/services/gateway/internal/failure"
@@ -59,11 +59,17 @@ func classOf(err error) string {
 	return failure.Upstream
 }
 
-// scrub takes the URL, which may hold what an operator keeps private, out of an error
-// that is logged.
-func scrub(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
+// scrub is what of an error may be logged: of a connection, of a name or of a sign-in all
+// it says; of anything else, which may hold bytes of a provider's, its type.
+func scrub(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Error()
 	}
-	return err
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.Error()
+	}
+	if errors.Is(err, call.ErrSignIn) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", err)
 }

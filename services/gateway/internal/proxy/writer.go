@@ -11,10 +11,9 @@ var errClientGone = errors.New("client gone")
 // clientWriter sends an answer piece by piece. Where the answer is finished without its
 // client, one that cannot be reached is no error.
 type clientWriter struct {
-	x        *exchange
-	flush    *http.ResponseController
-	deadline time.Time
-	gone     bool // the client is, and the answer is finished without it
+	x     *exchange
+	flush *http.ResponseController
+	gone  bool // the client is, and the answer is finished without it
 }
 
 func newClientWriter(x *exchange) clientWriter {
@@ -36,10 +35,6 @@ func (c *clientWriter) write(b []byte) error {
 
 func (c *clientWriter) send(b []byte) error {
 	start := time.Now()
-	if limit := start.Add(c.x.p.opt.WriteTimeout); limit.Sub(c.deadline) > deadlineSlack {
-		_ = c.flush.SetWriteDeadline(limit) // not every test's writer has one
-		c.deadline = limit
-	}
 	defer func() { c.x.waited += time.Since(start) }()
 	if len(b) > 0 {
 		if _, err := c.x.w.Write(b); err != nil {

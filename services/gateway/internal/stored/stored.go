@@ -42,6 +42,10 @@ type Ref struct {
 	Provider string `json:"provider"`
 	Model    string `json:"model,omitempty"` // the provider's name for it
 	Asked    string `json:"asked,omitempty"` // the name it was asked for by
+
+	// Uncounted says that its usage was not known when it was made: it goes on in the
+	// background. Whoever fetches it first once it is done counts it, by Claim.
+	Uncounted bool `json:"uncounted,omitempty"`
 }
 
 // Options of New.
@@ -143,6 +147,36 @@ func (s *Store) Get(ctx context.Context, tenant, id string) (Ref, error) {
 		return Ref{}, ErrUnknown
 	}
 	return ref, nil
+}
+
+// Claim reports whether the caller is to count the usage of an uncounted response; of all
+// callers on all gateways one is. While the broker cannot be asked nobody is.
+func (s *Store) Claim(ctx context.Context, tenant, id string) bool {
+	k := keyOf(tenant, id)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	kv, err := s.bucket(ctx)
+	if err != nil {
+		return false
+	}
+	found, err := kv.Get(ctx, k.String())
+	if err != nil {
+		return false
+	}
+	var ref Ref
+	if err := json.Unmarshal(found.Value(), &ref); err != nil || !ref.Uncounted {
+		return false
+	}
+	ref.Uncounted = false
+	value, err := json.Marshal(ref)
+	if err != nil {
+		return false
+	}
+	if _, err = kv.Update(ctx, k.String(), value, found.Revision()); err != nil {
+		return false // somebody was faster, or the next one who fetches it will be
+	}
+	s.cache.Add(k, entry{ref: ref})
+	return true
 }
 
 func (s *Store) read(ctx context.Context, k key) (ref Ref, err error) {

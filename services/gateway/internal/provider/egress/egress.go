@@ -19,6 +19,12 @@ var ErrAddress = errors.New("not a public address; LOOM_GATEWAY_ALLOW_PRIVATE_UP
 
 const maxHeaderBytes = 128 << 10
 
+// A connection that many calls share and that has gone silent is asked whether it lives.
+const (
+	pingAfter = 15 * time.Second
+	pingLimit = 5 * time.Second
+)
+
 // Options of NewTransport.
 type Options struct {
 	AllowPrivate   bool          // let providers be on loopback, private and link-local networks
@@ -38,6 +44,7 @@ func NewTransport(o Options) *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    o.ConnectTimeout,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingLimit},
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        90 * time.Second,

@@ -1,0 +1,83 @@
+package gateway_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"loom.internal/pkg/event"
+	"loom.internal/services/gateway"
+)
+
+// raw is a connection of its own to the gateway.
+func (w *world) raw() net.Conn {
+	w.tb.Helper()
+	var d net.Dialer
+	conn, err := d.DialContext(w.tb.Context(), "tcp", strings.TrimPrefix(w.url, "http://"))
+	w.must(err)
+	w.tb.Cleanup(func() { _ = conn.Close() })
+	w.must(conn.SetDeadline(time.Now().Add(patience)))
+	return conn
+}
+
+// What is left of a refused request's body is never taken for a request of its own.
+func TestRefusedBodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	conn := w.raw()
+	_, err := io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: loom\r\nContent-Length: 100000\r\n\r\n{")
+	w.must(err)
+	answers := bufio.NewReader(conn)
+	first, err := http.ReadResponse(answers, nil)
+	w.must(err)
+	_, err = io.ReadAll(first.Body)
+	w.must(err)
+	w.must(first.Body.Close())
+	equal(t, "status", first.StatusCode, 401)
+	_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: loom\r\n\r\n")
+	if rest, _ := io.ReadAll(answers); len(rest) > 0 {
+		t.Errorf("answered: %q", rest)
+	}
+}
+
+// A client that does not read its answer does not keep it, nor the memory of its request,
+// for longer than the time to write; one that reads slowly gets all of it.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	long := `{"choices":[],"x":"` + strings.Repeat("x", 32<<20) + `"}`
+	up := respond(t, 200, "application/json", long)
+	w := start(t, setup{upstream: up.URL, change: func(c *gateway.Config) { c.WriteTimeout = 300 * time.Millisecond }})
+	conn := w.raw()
+	_, err := fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: loom\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", w.key, len(asked), asked)
+	w.must(err)
+	inFlight := func() float64 {
+		families, err := w.metrics.Gather()
+		w.must(err)
+		for _, f := range families {
+			if f.GetName() == "loom_gateway_requests_in_flight" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("no such metric")
+		return 0
+	}
+	w.eventually("recorded", func() bool { return w.trace().GetOutcome() == event.Outcome_OUTCOME_COMPLETED })
+	w.eventually("over", func() bool { return inFlight() == 0 })
+	equal(t, "one that reads", len(w.chat(asked).body), len(long))
+}
+
+// Headers that readers could take differently are refused.
+func TestTwoContentTypes(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	req := w.request(t.Context(), http.MethodPost, "/v1/chat/completions", []byte(demoChat))
+	req.Header["Content-Type"] = []string{"application/json", "multipart/form-data; boundary=x"}
+	a := w.do(req)
+	equal(t, "status", a.status, 400)
+	w.envelope(a, "invalid_request_error", "")
+}
