@@ -66,7 +66,7 @@ func BenchmarkSpool(b *testing.B) {
 		_, _ = io.WriteString(w, whole)
 	})
 	change := func(f func(*gateway.Config)) *world { return start(b, setup{upstream: up.URL, change: f}) }
-	off := change(func(c *gateway.Config) { c.SpoolMaxBytes, c.TracePolicy = 16<<20, record.BestEffort })
+	off := change(func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit, c.TracePolicy = 16<<20, 512<<10, record.BestEffort })
 	untraced := func() float64 { return off.metric("loom_untraced_total") }
 	off.fillSpool(func(answer) bool { return untraced() > 0 })
 	for n := untraced(); untraced() < n+10; {
@@ -78,8 +78,8 @@ func BenchmarkSpool(b *testing.B) {
 		took []time.Duration
 	}{
 		{"off", off, nil},
-		{"process", change(func(c *gateway.Config) { c.SpoolMaxBytes = 16 << 30 }), nil},
-		{"power", change(func(c *gateway.Config) { c.SpoolMaxBytes, c.Durability = 16<<30, spool.Power }), nil},
+		{"process", change(func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit = 16<<30, 512<<10 }), nil},
+		{"power", change(func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit, c.Durability = 16<<30, 512<<10, spool.Power }), nil},
 	}
 	before, requests := untraced(), 0.0
 	for b.Loop() {

@@ -41,7 +41,7 @@ type Config struct {
 	SpoolDir      string           `split_words:"true" default:"/var/lib/loom/spool" desc:"Directory that keeps traces until Postgres has them; one for each gateway, on a disk that survives it"`
 	SpoolMaxBytes int64            `split_words:"true" default:"2147483648" desc:"Of all traces in the spool; beyond it TRACE_POLICY decides"`
 	Durability    spool.Durability `default:"process" desc:"What a trace survives once its answer is out: process (the death of every process) or power (the loss of power, at a sync of the disk a group)"`
-	TracePolicy   record.Policy    `split_words:"true" default:"required" desc:"When a trace cannot be kept: required refuses the request with 503, best_effort serves and counts it"`
+	TracePolicy   record.Policy    `split_words:"true" default:"required" desc:"When a trace cannot be kept: required refuses the request with 503, best_effort serves and counts it. A disk that fails ends the gateway under either"`
 	ResendAfter   time.Duration    `split_words:"true" default:"2m" desc:"Traces not confirmed by recorder and analytics for so long are sent again"`
 
 	KeyCache    int           `split_words:"true" default:"10000" desc:"API keys kept in memory"`
