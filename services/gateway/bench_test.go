@@ -66,7 +66,9 @@ func BenchmarkSpool(b *testing.B) {
 		_, _ = io.WriteString(w, whole)
 	})
 	change := func(f func(*gateway.Config)) *world { return start(b, setup{upstream: up.URL, change: f}) }
-	off := change(func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit, c.TracePolicy = 16<<20, 512<<10, record.BestEffort })
+	off := change(func(c *gateway.Config) {
+		c.SpoolMaxBytes, c.CaptureLimit, c.TracePolicy = 16<<20, 512<<10, record.BestEffort
+	})
 	untraced := func() float64 { return off.metric("loom_untraced_total") }
 	off.fillSpool(func(answer) bool { return untraced() > 0 })
 	for n := untraced(); untraced() < n+10; {
