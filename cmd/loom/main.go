@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"loom.internal/pkg/telemetry"
 )
 
 // Exit codes.
@@ -22,7 +22,7 @@ const (
 )
 
 func main() {
-	log.SetOutput(io.Discard) // where the standard library would print what a provider has sent
+	telemetry.SilenceStandardLog()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal kills at once

@@ -4,8 +4,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,7 +18,7 @@ import (
 )
 
 func main() {
-	log.SetOutput(io.Discard) // where the standard library would print what a provider has sent
+	telemetry.SilenceStandardLog()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal kills at once
