@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// runLimit bounds how long a fault waits for its process to be there to be killed.
-	runLimit = 60 * time.Second
+	// runLimit bounds how long a fault waits for its process to be there to be killed:
+	// longer than any outage.
+	runLimit = 3 * time.Minute
 
 	slowBy  = 500 * time.Millisecond
 	trickle = 4 << 10 // bytes a second
