@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway"
 )
 
@@ -80,4 +81,18 @@ func TestTwoContentTypes(t *testing.T) {
 	a := w.do(req)
 	equal(t, "status", a.status, 400)
 	w.envelope(a, "invalid_request_error", "")
+}
+
+// A size that is only claimed takes no memory from others: it is set aside as bytes come.
+func TestClaimedSizeTakesNoMemory(t *testing.T) {
+	t.Parallel()
+	const claims = 8
+	w := start(t, setup{change: func(c *gateway.Config) { c.MaxBody, c.BodyMemory = 4<<20, 16<<20 }})
+	for range claims {
+		_, err := fmt.Fprintf(w.raw(), "POST /v1/chat/completions HTTP/1.1\r\nHost: loom\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n{", w.key, 4<<20)
+		w.must(err)
+	}
+	w.eventually("claims are being read", func() bool { return w.metric("loom_gateway_requests_in_flight") == claims })
+	other := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes()})
+	equal(t, "beside them", w.chat(demoChat, "Authorization", "Bearer "+other).status, 200)
 }

@@ -65,7 +65,7 @@ func (p *Proxy) readBody(w http.ResponseWriter, r *http.Request, reserve func(in
 // memory before its bytes come. Before memory is taken, reserve is asked for it, unless
 // it is nil.
 func readAll(r io.Reader, size int64, reserve func(int64) error) ([]byte, error) {
-	const trusted = 1 << 20
+	const trusted = 64 << 10
 	grow := func(b []byte, n int64) ([]byte, error) {
 		if reserve != nil {
 			if err := reserve(n); err != nil {
