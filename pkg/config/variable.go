@@ -66,6 +66,8 @@ func (v variable) lookups() []string {
 
 func (v variable) secret() bool { return v.field.Type() == reflect.TypeFor[Secret]() }
 
+func (v variable) versioned() bool { return v.field.Type() == reflect.TypeFor[VersionedSecret]() }
+
 // expects says what text a type reads, "" for a type with its own reader.
 func expects(t reflect.Type) string {
 	if t == reflect.TypeFor[time.Duration]() {
@@ -106,6 +108,8 @@ func typeName(t reflect.Type) string {
 		return "duration"
 	case t == reflect.TypeFor[Secret]():
 		return "secret"
+	case t == reflect.TypeFor[VersionedSecret]():
+		return "secret by version"
 	case readsText(t):
 		return strings.ToLower(t.Name())
 	case t.Kind() == reflect.Slice:
@@ -134,8 +138,11 @@ func Reference(w io.Writer, prefix string, cfg any) error {
 		if v.required {
 			required = "yes"
 		}
-		if v.secret() {
+		switch {
+		case v.secret():
 			name += " or `" + v.name + "_FILE`"
+		case v.versioned():
+			name += ", `" + v.name + "_V2`, … or each with `_FILE`"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, typeName(v.field.Type()), def, required, cell(v.desc))
 	}
