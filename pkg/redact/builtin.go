@@ -18,6 +18,7 @@ func builtins() []rule {
 	}
 	for i := range rules {
 		rules[i].mark = mark(rules[i].name)
+		rules[i].least = len("a@b.co")
 	}
 	return rules
 }

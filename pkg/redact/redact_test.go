@@ -13,7 +13,7 @@ func TestJSON(t *testing.T) {
 	r := compile(t, redact.Rules{
 		Builtin: []string{"email", "credit_card", "private_key"},
 		Patterns: []redact.Pattern{
-			{Name: "ticket", Regexp: `\bT-\d+`}, {Name: "word", Regexp: `(?i)redacted`}, {Name: "user", Regexp: `user=\S+ mail=\S+`}, {Name: "begin", Regexp: `^zz`},
+			{Name: "ticket", Regexp: `\bT-\d+`}, {Name: "word", Regexp: `(?i)redacted`}, {Name: "user", Regexp: `user=\S+ mail=\S+`}, {Name: "begin", Regexp: `^zz`}, {Name: "broken", Regexp: `\\ü`},
 		},
 	})
 	pem := strings.Join([]string{"-----BEGIN ", "PRIVATE KEY-----•MIIE•-----END ", "PRIVATE KEY-----"}, "")
@@ -40,6 +40,7 @@ func TestJSON(t *testing.T) {
 		{"cut between", `{"a":"a@b.co",`, `{"a":"[redacted:email]",`},
 		{"no JSON", "data: {\"a\":\"\\u0061@b.co\"}\n\ndata: 4111111111111111\n", "data: {\"a\":\"[redacted:email]\"}\n\ndata: [redacted:credit_card]\n"},
 		{"no JSON that begins with what is redacted", "a@b.co 1", "[redacted:email] 1"},
+		{"JSON once something is out of it", `["\ü","{\"n\":\"\\u0034111111111111111\"}"]`, `["[redacted:broken]","{\"n\":\"[redacted:credit_card]\"}"]`},
 		{"several values", "{\"a\":\"a@b.co\"}\n{\"a\":\"a@b.co\"}\n", "{\"a\":\"[redacted:email]\"}\n{\"a\":\"[redacted:email]\"}\n"},
 		{"nothing", "", ""},
 	} {

@@ -30,6 +30,7 @@ type rule struct {
 	name     string
 	mark     string
 	find     []finder
+	least    int  // no match is shorter
 	numbers  bool // it can match a JSON number
 	looksFar bool // it may look at all that is left of a text for one match
 }
@@ -123,6 +124,9 @@ func (r *Redactor) searchPlain(v *view, begin, end int, found []match) (_ []matc
 		return found, nil
 	}
 	for i := range r.rules {
+		if len(s) < r.rules[i].least {
+			continue
+		}
 		matches, looks := 0, 0
 		for _, find := range r.rules[i].find {
 			for at := 0; at < len(s); {

@@ -152,7 +152,7 @@ func (p Pattern) compile() (rule, int, error) {
 		}
 		return from + at[0], from + at[1]
 	}
-	return rule{name: p.Name, mark: mark(p.Name), find: []finder{find}, numbers: true, looksFar: true}, size, nil
+	return rule{name: p.Name, mark: mark(p.Name), find: []finder{find}, least: shortest(tree), numbers: true, looksFar: true}, size, nil
 }
 
 // steps is about how many instructions re compiles to; it stops counting soon above

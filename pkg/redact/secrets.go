@@ -68,10 +68,11 @@ func jwt(s []byte, from int) (start, end int) {
 
 // bearer finds the token of an Authorization header; the scheme before it stays.
 // English has the word too: a token has 16 characters and a digit.
-func bearer(word string) finder {
+func bearer(scheme string) finder {
+	word := []byte(scheme)
 	return func(s []byte, from int) (start, end int) {
 		for at := from; ; {
-			next := bytes.Index(s[at:], []byte(word))
+			next := bytes.Index(s[at:], word)
 			if next < 0 {
 				return -1, -1
 			}
@@ -116,10 +117,11 @@ func apiKeys() []finder {
 
 // apiKey finds a key by how it begins and what follows: at least so many bytes of a
 // kind, at most so many if that is not 0, and such that holds, if given, is true.
-func apiKey(prefix string, kind func(byte) bool, least, most int, holds func([]byte) bool) finder {
+func apiKey(begins string, kind func(byte) bool, least, most int, holds func([]byte) bool) finder {
+	prefix := []byte(begins)
 	return func(s []byte, from int) (start, end int) {
 		for at := from; ; {
-			next := bytes.Index(s[at:], []byte(prefix))
+			next := bytes.Index(s[at:], prefix)
 			if next < 0 {
 				return -1, -1
 			}
