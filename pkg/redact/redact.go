@@ -5,8 +5,8 @@
 // redacted again, so redacting twice does the same as once, and when all is done no
 // rule matches anything between the marks. To that end a text is searched again
 // once something was taken out of it. What does not come to rest after a few times,
-// or grows too much, or matches too often, becomes one mark as a whole: rather too
-// much is redacted than too little, and time and memory are bounded.
+// or grows too much, or matches too often, becomes the mark "[redacted:all]" as a
+// whole: rather too much is redacted than too little, and time and memory are bounded.
 package redact
 
 import (
@@ -53,27 +53,21 @@ func (r *Redactor) JSON(body []byte) []byte {
 	}
 	out := body
 	for range maxPasses {
-		next, again, whole := r.walk(out)
-		if whole == "" && len(next) > grown(len(body)) {
-			whole = r.rules[0].mark
-		}
-		if whole != "" {
-			if again {
-				return []byte(whole)
-			}
-			return []byte(`"` + whole + `"`)
+		next, again := r.walk(out)
+		if len(next) > grown(len(body)) {
+			break
 		}
 		if out = next; !again {
 			return out
 		}
 	}
-	return []byte(r.rules[0].mark)
+	return []byte(`"` + mark(all) + `"`)
 }
 
 // walk redacts body once. Again says that something was redacted behind a fault of
-// the JSON, so that it may be read another way now. Whole is the mark that should
-// replace all of it, if any.
-func (r *Redactor) walk(body []byte) (out []byte, again bool, whole string) {
+// the JSON, so that it may be read another way now. It stops early when out has grown
+// too much.
+func (r *Redactor) walk(body []byte) (out []byte, again bool) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	done := 0 // up to here body is in out
 	put := func(from, to int, text []byte) {
@@ -106,13 +100,13 @@ func (r *Redactor) walk(body []byte) (out []byte, again bool, whole string) {
 			}
 		}
 		if len(out) > limit {
-			return nil, false, r.rules[0].mark
+			return out, false
 		}
 	}
 	if done == 0 {
-		return body, false, ""
+		return body, false
 	}
-	return append(out, body[done:]...), again, ""
+	return append(out, body[done:]...), again
 }
 
 // errMark is of a mark that stands where a JSON array could begin.

@@ -84,15 +84,18 @@ func TestWorkIsBounded(t *testing.T) {
 		name, in, want string
 		r              *redact.Redactor
 	}{
-		{"what grows in a string", `["` + strings.Repeat("1", 1<<15) + `",2]`, `["[redacted:one]",2]`, one},
-		{"what grows over strings", "[" + strings.Repeat("1,", 1<<15) + "1]", `"[redacted:one]"`, one},
-		{"what grows in a text", "x" + strings.Repeat("1", 1<<15), "[redacted:one]", one},
-		{"what does not come to rest", `["` + strings.Repeat("a", 9) + `"]`, `["[redacted:last]"]`, last},
+		{"what grows in a string", `["` + strings.Repeat("1", 1<<15) + `",2]`, `["[redacted:all]",2]`, one},
+		{"what grows over strings", "[" + strings.Repeat("1,", 1<<15) + "1]", `"[redacted:all]"`, one},
+		{"what grows in a text", "x" + strings.Repeat("1", 1<<15), `[redacted:all]`, one},
+		{"what does not come to rest", `["` + strings.Repeat("a", 9) + `"]`, `["[redacted:all]"]`, last},
 		{"what comes to rest", `["` + strings.Repeat("a", 7) + `"]`, `["` + strings.Repeat("[redacted:last]", 7) + `"]`, last},
-		{"what has to look far too often", `["` + strings.Repeat(strings.Repeat("x", 1<<10)+"c", 1<<11) + `"]`, `["[redacted:far]"]`, far},
+		{"what has to look far too often", `["` + strings.Repeat(strings.Repeat("x", 1<<10)+"c", 1<<11) + `"]`, `["[redacted:all]"]`, far},
 	} {
 		if got := string(c.r.JSON([]byte(c.in))); got != c.want {
 			t.Errorf("%s: got %.200s, want %s", c.name, got, c.want)
+		}
+		if got := string(c.r.JSON([]byte(c.want))); got != c.want {
+			t.Errorf("%s, once more: got %.200s, want %s", c.name, got, c.want)
 		}
 	}
 }
@@ -121,8 +124,9 @@ func TestRulesFaults(t *testing.T) {
 		{"no name", one("", "a"), "patterns[0].name: want 1 to 32 of a-z, 0-9, _ and -"},
 		{"name with a break", one("a\n", "a"), "patterns[0].name: want"},
 		{"name too long", one(strings.Repeat("a", 33), "a"), "patterns[0].name: want"},
-		{"name of a builtin", one("email", "a"), "patterns[0].name: email is the name of another rule"},
-		{"name twice", redact.Rules{Patterns: []redact.Pattern{{Name: "a", Regexp: "a"}, {Name: "a", Regexp: "b"}}}, "patterns[1].name: a is the name of another rule"},
+		{"name of a builtin", one("email", "a"), "patterns[0].name: email is taken"},
+		{"name of what is redacted as a whole", one("all", "a"), "patterns[0].name: all is taken"},
+		{"name twice", redact.Rules{Patterns: []redact.Pattern{{Name: "a", Regexp: "a"}, {Name: "a", Regexp: "b"}}}, "patterns[1].name: a is taken"},
 		{"no pattern", one("a", ""), "patterns[0].regexp: is empty"},
 		{"longest pattern", one("a", strings.Repeat("a", 512)), ""},
 		{"too long", one("a", strings.Repeat("a", 513)), "patterns[0].regexp: has 513 bytes, at most 512 are possible"},

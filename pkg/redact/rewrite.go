@@ -37,6 +37,10 @@ type rule struct {
 
 const markStart = "[redacted:"
 
+// all is the name in the mark of what is redacted as a whole since it went beyond
+// some bound.
+const all = "all"
+
 func mark(name string) string { return markStart + name + "]" }
 
 // markAt is the length of the mark that s begins with, 0 if it begins with none.
@@ -62,9 +66,9 @@ type match struct {
 func (r *Redactor) rewrite(text []byte, quoted bool) (out []byte, changed bool) {
 	out = text
 	for range maxPasses {
-		found, tooMany := r.search(out, quoted)
-		if tooMany != nil {
-			return []byte(tooMany.mark), true
+		found, ok := r.search(out, quoted)
+		if !ok {
+			break
 		}
 		if len(found) == 0 {
 			return out, changed
@@ -74,13 +78,14 @@ func (r *Redactor) rewrite(text []byte, quoted bool) (out []byte, changed bool) 
 			break
 		}
 	}
-	return []byte(r.rules[0].mark), true
+	return []byte(mark(all)), true
 }
 
 // search finds what is to be cut out of text. Of the levels of escapes the deepest
 // that has a match counts, the others have their turn when the text is searched
-// again: so a match does not take part of an escape that stands before it.
-func (r *Redactor) search(text []byte, quoted bool) (found []match, tooMany *rule) {
+// again: so a match does not take part of an escape that stands before it. It is not
+// ok if there are too many matches.
+func (r *Redactor) search(text []byte, quoted bool) (found []match, ok bool) {
 	base := &view{text: text}
 	if quoted {
 		if u := base.unescaped(); u != nil {
@@ -88,15 +93,15 @@ func (r *Redactor) search(text []byte, quoted bool) (found []match, tooMany *rul
 		}
 	}
 	if deep := base.unescaped(); deep != nil && (!quoted || base.of != nil) {
-		if found, tooMany = r.searchView(deep); len(found) > 0 || tooMany != nil {
-			return found, tooMany
+		if found, ok = r.searchView(deep); len(found) > 0 || !ok {
+			return found, ok
 		}
 	}
 	return r.searchView(base)
 }
 
 // searchView searches what stands between the marks in v.
-func (r *Redactor) searchView(v *view) (found []match, tooMany *rule) {
+func (r *Redactor) searchView(v *view) (found []match, ok bool) {
 	s, begin := v.text, 0
 	for at := 0; ; {
 		next := bytes.Index(s[at:], []byte(markStart))
@@ -109,8 +114,8 @@ func (r *Redactor) searchView(v *view) (found []match, tooMany *rule) {
 			at += len(markStart)
 			continue
 		}
-		if found, tooMany = r.searchPlain(v, begin, at, found); tooMany != nil {
-			return nil, tooMany
+		if found, ok = r.searchPlain(v, begin, at, found); !ok {
+			return nil, false
 		}
 		at += length
 		begin = at
@@ -118,10 +123,10 @@ func (r *Redactor) searchView(v *view) (found []match, tooMany *rule) {
 }
 
 // searchPlain searches v from begin to end, as a text of its own.
-func (r *Redactor) searchPlain(v *view, begin, end int, found []match) (_ []match, tooMany *rule) {
+func (r *Redactor) searchPlain(v *view, begin, end int, found []match) (_ []match, ok bool) {
 	s := v.text[begin:end]
 	if len(s) == 0 {
-		return found, nil
+		return found, true
 	}
 	for i := range r.rules {
 		if len(s) < r.rules[i].least {
@@ -132,7 +137,7 @@ func (r *Redactor) searchPlain(v *view, begin, end int, found []match) (_ []matc
 			for at := 0; at < len(s); {
 				if r.rules[i].looksFar {
 					if looks += len(s) - at; matches > 0 && looks > maxLooks {
-						return nil, &r.rules[i]
+						return nil, false
 					}
 				}
 				from, to := find(s, at)
@@ -140,14 +145,14 @@ func (r *Redactor) searchPlain(v *view, begin, end int, found []match) (_ []matc
 					break
 				}
 				if matches++; matches > maxMatches {
-					return nil, &r.rules[i]
+					return nil, false
 				}
 				found = append(found, match{start: v.original(begin + from), end: v.original(begin + to), rule: i})
 				at = to
 			}
 		}
 	}
-	return found, nil
+	return found, true
 }
 
 // replace puts marks where matches are. Those that overlap become one, under the

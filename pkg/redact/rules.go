@@ -60,7 +60,7 @@ func Compile(rules Rules) (*Redactor, error) {
 	if len(compiled) == 0 {
 		return nil, nil
 	}
-	r := &Redactor{rules: compiled, marks: make(map[string]bool, len(compiled))}
+	r := &Redactor{rules: compiled, marks: map[string]bool{mark(all): true}}
 	for _, c := range compiled {
 		r.marks[c.mark] = true
 		r.numbers = r.numbers || c.numbers
@@ -95,6 +95,7 @@ func (r Rules) compile() (compiled []rule, faults []Fault) {
 		fault(".patterns", "there are %d, at most %d are possible", len(r.Patterns), MaxPatterns)
 		return nil, faults
 	}
+	names = append(names, all)
 	total := 0
 	for i, p := range r.Patterns {
 		path := fmt.Sprintf(".patterns[%d]", i)
@@ -102,7 +103,7 @@ func (r Rules) compile() (compiled []rule, faults []Fault) {
 		case !patternName.MatchString(p.Name):
 			fault(path+".name", "want 1 to 32 of a-z, 0-9, _ and -, got %.40q", p.Name)
 		case slices.Contains(names, p.Name):
-			fault(path+".name", "%s is the name of another rule: choose one of its own", p.Name)
+			fault(path+".name", "%s is taken: choose a name of its own", p.Name)
 		}
 		names = append(names, p.Name)
 		c, size, err := p.compile()
