@@ -134,16 +134,16 @@ func TestWithoutALoom(t *testing.T) {
 		{"dead without id", nil, []string{"dead", "retry"}, 2, "name the events by their ids, or give --all"},
 		{"dead with a bad id", nil, []string{"dead", "show", "x"}, 2, `"x" is not the id of an event`},
 		{"no file", nil, []string{"apply", "-f", filepath.Join(dir, "loom.yaml")}, 1, "no such file"},
-		{"gateway without master key", nil, []string{"gateway"}, 1, "ENCRYPTION_MASTER_KEY must be 32 random bytes as 64 hex digits or as base64; make one with: openssl rand -hex 32"},
-		{"gateway with a bad one", []string{"ENCRYPTION_MASTER_KEY=short"}, []string{"gateway"}, 1, "ENCRYPTION_MASTER_KEY must be 32 random bytes"},
-		{"dashboard without master key", []string{"LOOM_DASHBOARD_DATABASE_URL=postgres://h/d", "LOOM_DASHBOARD_ADMIN_DATABASE_URL=postgres://h/d"}, []string{"dashboard"}, 1, "ENCRYPTION_MASTER_KEY must be"},
+		{"gateway without master key", nil, []string{"gateway"}, 1, "ENCRYPTION_MASTER_KEY: the master key must be 32 random bytes as 64 hex digits or as base64; make one with: openssl rand -hex 32 (it is not set)"},
+		{"gateway with a bad one", []string{"ENCRYPTION_MASTER_KEY=short"}, []string{"gateway"}, 1, "ENCRYPTION_MASTER_KEY: version 1: the master key must be 32 random bytes"},
+		{"dashboard without master key", []string{"LOOM_DASHBOARD_DATABASE_URL=postgres://h/d", "LOOM_DASHBOARD_ADMIN_DATABASE_URL=postgres://h/d"}, []string{"dashboard"}, 1, "ENCRYPTION_MASTER_KEY: the master key must be"},
 		{"recorder without database", nil, []string{"recorder"}, 1, "LOOM_RECORDER_DATABASE_URL is missing"},
 		{"analytics without database", nil, []string{"analytics"}, 1, "LOOM_ANALYTICS_DATABASE_URL is missing"},
 		{"migrate without anything", nil, []string{"migrate"}, 1, "LOOM_MIGRATE_DATABASE_URL and LOOM_MIGRATE_NATS_URL are missing"},
 		{"up with a bad address", nil, []string{"up", "--gateway-addr", "8080", "--data-dir", dir}, 1, `LOOM_GATEWAY_ADDR "8080": want host:port`},
 		{"up with a bad drain", nil, []string{"up", "--drain", "1h", "--data-dir", dir}, 1, "LOOM_DRAIN 1h0m0s: want more than 0 and at most 1m"},
 		{"up with a bad level", nil, []string{"up", "--log-level", "loud", "--data-dir", dir}, 1, `log level "loud": want debug, info, warn or error`},
-		{"up with a bad master key", []string{"ENCRYPTION_MASTER_KEY=short"}, []string{"up", "--data-dir", dir, "--gateway-addr", "127.0.0.1:0", "--dashboard-addr", "127.0.0.1:0"}, 1, "ENCRYPTION_MASTER_KEY must be 32 random bytes"},
+		{"up with a bad master key", []string{"ENCRYPTION_MASTER_KEY=short"}, []string{"up", "--data-dir", dir, "--gateway-addr", "127.0.0.1:0", "--dashboard-addr", "127.0.0.1:0"}, 1, "ENCRYPTION_MASTER_KEY: version 1: the master key must be 32 random bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

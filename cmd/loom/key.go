@@ -50,6 +50,7 @@ func newKeyCreate() *cobra.Command {
 	adminFlags(cmd)
 	cmd.Flags().StringSliceVar(&spec.Scopes, "scope", nil, fmt.Sprintf("what the key may do, of %v (default all)", tenant.Scopes()))
 	cmd.Flags().StringSliceVar(&spec.Models, "model", nil, "models the key may ask for (default all)")
+	cmd.Flags().StringVar(&spec.ContentMode, "content-mode", "", "what traces of the key keep of bodies: full, metadata or none, never more than the tenant's (default full)")
 	cmd.Flags().StringVar(&expires, "expires", "", "when the key ends: after a duration (720h), on a day (2027-01-01) or at a time (RFC 3339)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

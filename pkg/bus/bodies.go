@@ -67,7 +67,7 @@ func (s *Bodies) Put(ctx context.Context, b event.Body) error {
 	info := jetstream.ObjectInfo{
 		ObjectMeta: jetstream.ObjectMeta{Name: b.Object, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}},
 		Bucket:     BucketBodies, NUID: strings.ReplaceAll(b.Object, ".", "-"), Size: uint64(len(data)),
-		Chunks: uint32((len(data) + chunkBytes - 1) / chunkBytes), Digest: digestText(b.GetSha256()), //nolint:gosec // of at most MaxBody bytes
+		Chunks: uint32((len(data) + chunkBytes - 1) / chunkBytes), Digest: digestText(b.Digest()), //nolint:gosec // of at most MaxBody bytes
 	}
 	if there, err := s.has(ctx, stream, info); there || err != nil {
 		return err

@@ -33,6 +33,7 @@ const (
 // Keys of BucketConfig.
 const (
 	KeyCatalog   = "catalog" // catalog.Snapshot
+	KeyPepper    = "pepper"  // catalog.Pepper
 	PrefixKey    = "key."    // + hash of an API key in hex: tenant.Key
 	PrefixTenant = "tenant." // + tenant id: tenant.Tenant
 )

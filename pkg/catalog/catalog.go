@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"loom.internal/pkg/envelope"
 )
 
 // Kind is the dialect a provider speaks.
@@ -28,10 +30,10 @@ func Kinds() []Kind { return []Kind{OpenAI, Azure, Anthropic, Compatible, Demo} 
 
 // Provider is an upstream that answers requests.
 type Provider struct {
-	Name    string  `json:"name"`
-	Kind    Kind    `json:"kind"`
-	BaseURL string  `json:"base_url,omitempty"` // as SDKs take it: ends before /chat/completions
-	Secret  *Secret `json:"secret,omitempty"`
+	Name    string            `json:"name"`
+	Kind    Kind              `json:"kind"`
+	BaseURL string            `json:"base_url,omitempty"` // as SDKs take it: ends before /chat/completions
+	Secret  *envelope.Wrapped `json:"secret,omitempty"`   // see SealSecret
 	ProviderOptions
 }
 

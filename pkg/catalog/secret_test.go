@@ -11,7 +11,7 @@ import (
 
 func testRing(t *testing.T) *envelope.Ring {
 	t.Helper()
-	ring, err := envelope.SingleRing(strings.Repeat("0123456789abcdef", 4))
+	ring, err := envelope.NewRing(map[uint32]string{1: strings.Repeat("0123456789abcdef", 4)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,12 +21,12 @@ func testRing(t *testing.T) *envelope.Ring {
 func TestSecretBelongsToNameAndOrigin(t *testing.T) {
 	t.Parallel()
 	ring := testRing(t)
-	secret, err := catalog.SealSecret(ring, "openai", "https://API.openai.com/v1", "sk-up")
+	secret, err := catalog.SealSecret(t.Context(), ring, "openai", "https://API.openai.com/v1", "sk-up")
 	if err != nil {
 		t.Fatal(err)
 	}
 	open := func(name, baseURL string) (string, error) {
-		return (&catalog.Provider{Name: name, BaseURL: baseURL, Secret: secret}).OpenSecret(ring)
+		return (&catalog.Provider{Name: name, BaseURL: baseURL, Secret: secret}).OpenSecret(t.Context(), ring)
 	}
 	// The same origin in other words, and another path on it.
 	for _, same := range []string{"https://api.openai.com/v1", "https://api.openai.com:443/v2"} {
@@ -44,10 +44,10 @@ func TestSecretBelongsToNameAndOrigin(t *testing.T) {
 			t.Errorf("%s: %q, %v; want ErrOpen", name, got, err)
 		}
 	}
-	if got, err := (&catalog.Provider{Name: "demo"}).OpenSecret(ring); got != "" || err != nil {
+	if got, err := (&catalog.Provider{Name: "demo"}).OpenSecret(t.Context(), ring); got != "" || err != nil {
 		t.Errorf("provider without a secret: %q, %v", got, err)
 	}
-	if _, err := catalog.SealSecret(ring, "x", "nowhere", "s"); err == nil {
+	if _, err := catalog.SealSecret(t.Context(), ring, "x", "nowhere", "s"); err == nil {
 		t.Error("sealed for a base URL that is none")
 	}
 }
@@ -60,7 +60,7 @@ func TestClientSecretBelongsToAuthorityAndOrigin(t *testing.T) {
 		Name: "azure", Kind: catalog.Azure, BaseURL: "https://x.openai.azure.com",
 		ProviderOptions: catalog.ProviderOptions{Entra: &catalog.Entra{TenantID: "t", ClientID: "c"}},
 	}
-	secret, err := sealed.SealSecret(ring, "client-secret")
+	secret, err := sealed.SealSecret(t.Context(), ring, "client-secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,17 +80,17 @@ func TestClientSecretBelongsToAuthorityAndOrigin(t *testing.T) {
 		"as one to the other":    {catalog.DefaultAuthority, nil, false},
 	} {
 		p := catalog.Provider{Name: "azure", BaseURL: tt.baseURL, Secret: secret, ProviderOptions: catalog.ProviderOptions{Entra: tt.entra}}
-		got, err := p.OpenSecret(ring)
+		got, err := p.OpenSecret(t.Context(), ring)
 		if tt.opens != (err == nil) || tt.opens != (got == "client-secret") {
 			t.Errorf("%s: got %q, %v; want it to open: %v", name, got, err, tt.opens)
 		}
 	}
-	key, err := catalog.SealSecret(ring, "azure", "https://x.openai.azure.com", "api-key")
+	key, err := catalog.SealSecret(t.Context(), ring, "azure", "https://x.openai.azure.com", "api-key")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sealed.Secret = key
-	if got, err := sealed.OpenSecret(ring); !errors.Is(err, envelope.ErrOpen) {
+	if got, err := sealed.OpenSecret(t.Context(), ring); !errors.Is(err, envelope.ErrOpen) {
 		t.Errorf("an API key went to the authority: %q, %v", got, err)
 	}
 }

@@ -31,6 +31,15 @@ func (s *VersionedSecret) Decode(value string) error {
 	return nil
 }
 
+// Reveal returns the values themselves.
+func (s VersionedSecret) Reveal() map[uint32]string {
+	values := make(map[uint32]string, len(s))
+	for version, secret := range s {
+		values[version] = secret.Reveal()
+	}
+	return values
+}
+
 // String returns "[redacted]".
 func (s VersionedSecret) String() string { return redacted }
 

@@ -19,14 +19,6 @@ type versioned struct {
 	Master config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" required:"true" desc:"seals bodies"`
 }
 
-func reveal(s config.VersionedSecret) map[uint32]string {
-	m := map[uint32]string{}
-	for version, secret := range s {
-		m[version] = secret.Reveal()
-	}
-	return m
-}
-
 func TestVersionedSecret(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("from file\r\n"), 0o600); err != nil {
@@ -57,7 +49,7 @@ func TestVersionedSecret(t *testing.T) {
 			if err := config.Load("LOOM_TEST", &cfg); err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(c.want, reveal(cfg.Master)); d != "" {
+			if d := cmp.Diff(c.want, cfg.Master.Reveal()); d != "" {
 				t.Errorf("versions (-want +got):\n%s", d)
 			}
 			if got := len(os.Environ()); got != before {
@@ -75,7 +67,7 @@ func TestVersionedSecretUnderItsPrefix(t *testing.T) {
 	if err := config.Load("LOOM_TEST", &cfg); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(map[uint32]string{2: "own 2", 3: "shared 3"}, reveal(cfg.Master)); d != "" {
+	if d := cmp.Diff(map[uint32]string{2: "own 2", 3: "shared 3"}, cfg.Master.Reveal()); d != "" {
 		t.Errorf("versions (-want +got):\n%s", d)
 	}
 }
@@ -90,7 +82,7 @@ func TestVersionedSecretMayBeAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(cfg.Master) != 0 || cfg.Other[1].Reveal() != "d" {
-		t.Errorf("got %v and %v, want none and the default", reveal(cfg.Master), reveal(cfg.Other))
+		t.Errorf("got %v and %v, want none and the default", cfg.Master.Reveal(), cfg.Other.Reveal())
 	}
 }
 

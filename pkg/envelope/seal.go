@@ -3,18 +3,22 @@ package envelope
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"crypto/subtle"
+	"errors"
 	"fmt"
 	"strconv"
 )
 
-// Suites and codecs a sealed value names, so that later ones can be told apart.
-const (
-	SuiteAES256GCM uint8 = 1
-	CodecIdentity  uint8 = 0
+// SuiteAES256GCM is AES-256-GCM under a key of the trace. A sealed value names its
+// suite, so that a later one can be told apart.
+const SuiteAES256GCM uint8 = 1
 
+// MaxPlain is the longest body, in bytes, that is sealed or opened.
+const MaxPlain = 16 << 20
+
+// ErrTooLarge is of a body over MaxPlain.
+var ErrTooLarge = errors.New("body is too large to be sealed")
+
+const (
 	ivLength  = 12
 	tagLength = 16
 )
@@ -29,94 +33,44 @@ const (
 	FieldResponse Field = "response"
 )
 
-// Ref is the place a body belongs to. What was sealed for one place opens for no other.
-type Ref struct {
-	TenantID string
-	TraceID  string
-	Field    Field
-}
-
-// Sealed is a value that only a holder of the key can read.
+// Sealed is a body that only a holder of the tenant's data key can read.
 type Sealed struct {
 	Ciphertext []byte // with the 16-byte tag at its end; never shorter than that
 	IV         []byte // 12 bytes, random for every seal
 	Suite      uint8
-	Codec      uint8
-	KeyVersion uint32 // of the master key
-	PlainLen   int64
-	SHA256     [sha256.Size]byte // of Ciphertext
+	Codec      Codec
+	Epoch      uint32 // of the data key
+	PlainLen   int64  // bytes before compression
 }
 
-// Seal encrypts a body for its place. An empty body is sealed like any other.
-func (r *Ring) Seal(ref Ref, plaintext []byte) (Sealed, error) {
-	aead, err := r.traceAEAD(r.active, ref)
-	if err != nil {
-		return Sealed{}, err
+// Seal encrypts a body of the trace. An empty body is sealed like any other. With Zstd
+// it is compressed first if that makes it notably shorter.
+func (t *TraceKey) Seal(field Field, plaintext []byte, codec Codec) (Sealed, error) {
+	if len(plaintext) > MaxPlain {
+		return Sealed{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(plaintext), MaxPlain)
 	}
-	return r.seal(aead, plaintext, bodyAAD(ref, SuiteAES256GCM, CodecIdentity, r.active)), nil
+	s := Sealed{Suite: SuiteAES256GCM, Epoch: t.epoch, PlainLen: int64(len(plaintext))}
+	s.Codec, plaintext = compress(codec, plaintext)
+	s.IV, s.Ciphertext = seal(t.aead, plaintext, t.aad(field, s))
+	return s, nil
 }
 
-// Open decrypts a body sealed for ref. Anything that does not fit (another place,
-// changed bytes, a length or digest that lies) is ErrOpen; a key that is not in the
-// ring is ErrUnknownKeyVersion.
-func (r *Ring) Open(ref Ref, s Sealed) ([]byte, error) {
-	if s.Suite != SuiteAES256GCM || s.Codec != CodecIdentity {
+// Open decrypts a body of the trace. Whatever does not fit (another place, changed
+// bytes, a length or codec that lies) is ErrOpen.
+func (t *TraceKey) Open(field Field, s Sealed) ([]byte, error) {
+	if s.Suite != SuiteAES256GCM || s.Epoch != t.epoch || s.PlainLen < 0 || s.PlainLen > MaxPlain {
 		return nil, ErrOpen
 	}
-	digest := sha256.Sum256(s.Ciphertext)
-	if subtle.ConstantTimeCompare(digest[:], s.SHA256[:]) != 1 {
-		return nil, ErrOpen
-	}
-	aead, err := r.traceAEAD(s.KeyVersion, ref)
+	plaintext, err := open(t.aead, s.IV, s.Ciphertext, t.aad(field, s))
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := open(aead, s, bodyAAD(ref, s.Suite, s.Codec, s.KeyVersion))
-	if err != nil || int64(len(plaintext)) != s.PlainLen {
-		return nil, ErrOpen
-	}
-	return plaintext, nil
+	return decompress(s.Codec, plaintext, s.PlainLen)
 }
 
-// SealSecret encrypts a short secret (a provider's key) for the place that context
-// names. Context must hold everything the secret is good for, such as the origin it
-// is sent to: a change of any part makes the secret unreadable.
-func (r *Ring) SealSecret(plaintext []byte, context ...string) (Sealed, error) {
-	aead, err := r.secretAEAD(r.active, context)
-	if err != nil {
-		return Sealed{}, err
-	}
-	return r.seal(aead, plaintext, lengthPrefixed(context...)), nil
-}
-
-// OpenSecret decrypts what SealSecret made with the same context; else ErrOpen.
-func (r *Ring) OpenSecret(s Sealed, context ...string) ([]byte, error) {
-	aead, err := r.secretAEAD(s.KeyVersion, context)
-	if err != nil {
-		return nil, err
-	}
-	return open(aead, s, lengthPrefixed(context...))
-}
-
-func (r *Ring) traceAEAD(version uint32, ref Ref) (cipher.AEAD, error) {
-	tenantKey, err := r.Derive(version, PurposeBody, ref.TenantID)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(tenantKey)
-	traceKey, err := hkdf.Expand(sha256.New, tenantKey, string(lengthPrefixed("trace", ref.TraceID)), KeyLength)
-	if err != nil {
-		return nil, fmt.Errorf("derive trace key: %w", err)
-	}
-	return newAEAD(traceKey)
-}
-
-func (r *Ring) secretAEAD(version uint32, context []string) (cipher.AEAD, error) {
-	key, err := r.Derive(version, PurposeCredential, context...)
-	if err != nil {
-		return nil, err
-	}
-	return newAEAD(key)
+func (t *TraceKey) aad(field Field, s Sealed) []byte {
+	return prefixed(strconv.Itoa(int(s.Suite)), t.tenant, t.trace, string(field),
+		strconv.FormatUint(uint64(s.Epoch), 10), strconv.Itoa(int(s.Codec)))
 }
 
 // newAEAD makes the cipher and wipes the key.
@@ -133,30 +87,23 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return aead, nil
 }
 
-func (r *Ring) seal(aead cipher.AEAD, plaintext, aad []byte) Sealed {
+func seal(aead cipher.AEAD, plaintext, aad []byte) (iv, ciphertext []byte) {
 	//nolint:gosec // no nonce is passed: this AEAD makes a random one for each call
 	out := aead.Seal(make([]byte, 0, len(plaintext)+aead.Overhead()), nil, plaintext, aad)
-	s := Sealed{
-		IV: out[:ivLength:ivLength], Ciphertext: out[ivLength:],
-		Suite: SuiteAES256GCM, Codec: CodecIdentity, KeyVersion: r.active, PlainLen: int64(len(plaintext)),
-	}
-	s.SHA256 = sha256.Sum256(s.Ciphertext)
-	return s
+	return out[:ivLength:ivLength], out[ivLength:]
 }
 
-func open(aead cipher.AEAD, s Sealed, aad []byte) ([]byte, error) {
-	if len(s.IV) != ivLength || len(s.Ciphertext) < tagLength {
+func open(aead cipher.AEAD, iv, ciphertext, aad []byte) ([]byte, error) {
+	if len(iv) != ivLength || len(ciphertext) < tagLength {
 		return nil, ErrOpen
 	}
-	joined := append(append(make([]byte, 0, ivLength+len(s.Ciphertext)), s.IV...), s.Ciphertext...)
+	joined := append(append(make([]byte, 0, ivLength+len(ciphertext)), iv...), ciphertext...)
 	plaintext, err := aead.Open(nil, nil, joined, aad)
 	if err != nil {
 		return nil, ErrOpen
 	}
+	if plaintext == nil {
+		plaintext = []byte{} // empty is not absent
+	}
 	return plaintext, nil
-}
-
-func bodyAAD(ref Ref, suite, codec uint8, version uint32) []byte {
-	return lengthPrefixed(strconv.Itoa(int(suite)), ref.TenantID, ref.TraceID, string(ref.Field),
-		strconv.FormatUint(uint64(version), 10), strconv.Itoa(int(codec)))
 }

@@ -1,5 +1,7 @@
 package event
 
+import "crypto/sha256"
+
 // maxSealed bounds the ciphertext of a body: room for MaxBody, the tag, and a codec that
 // makes things worse.
 const maxSealed = MaxBody + 64<<10
@@ -23,9 +25,15 @@ func (e *TraceEvent) Bodies() []Body {
 	return list
 }
 
-// Detach leaves b without its ciphertext, which is then to be found in the object; the
-// digest stays and tells whether it is the right one.
-func (b *SealedBody) Detach() { b.Ciphertext, b.Detached = nil, true }
+// Digest is the SHA-256 of the ciphertext of a body that is not detached.
+func (b *SealedBody) Digest() []byte {
+	sum := sha256.Sum256(b.GetCiphertext())
+	return sum[:]
+}
+
+// Detach leaves b without its ciphertext, which is then to be found in the object; a
+// digest is left in its place and tells whether it is the right one.
+func (b *SealedBody) Detach() { b.Ciphertext, b.Sha256, b.Detached = nil, b.Digest(), true }
 
 // Drop takes a body out of e, as if it had not been captured.
 func (e *TraceEvent) Drop(b Body) {
@@ -38,7 +46,9 @@ func (e *TraceEvent) Drop(b Body) {
 }
 
 // Attach puts the ciphertext back.
-func (b *SealedBody) Attach(ciphertext []byte) { b.Ciphertext, b.Detached = ciphertext, false }
+func (b *SealedBody) Attach(ciphertext []byte) {
+	b.Ciphertext, b.Sha256, b.Detached = ciphertext, nil, false
+}
 
 // MaxLength bounds the ciphertext that belongs to b, in bytes, also while it is detached.
 func (b *SealedBody) MaxLength() int64 {

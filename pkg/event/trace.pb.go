@@ -676,19 +676,21 @@ func (x *Attempt) GetDurationUs() int64 {
 	return 0
 }
 
-// A body that only a holder of the tenant's key can read.
+// A body that only a holder of the tenant's data key can read.
 type SealedBody struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// AES-256-GCM output with its 16-byte tag at the end; empty when detached.
 	Ciphertext []byte `protobuf:"bytes,1,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
 	// 12 bytes.
-	Iv         []byte `protobuf:"bytes,2,opt,name=iv,proto3" json:"iv,omitempty"`
-	Suite      uint32 `protobuf:"varint,3,opt,name=suite,proto3" json:"suite,omitempty"`
+	Iv    []byte `protobuf:"bytes,2,opt,name=iv,proto3" json:"iv,omitempty"`
+	Suite uint32 `protobuf:"varint,3,opt,name=suite,proto3" json:"suite,omitempty"`
+	// Epoch of the tenant's data key.
 	KeyVersion uint32 `protobuf:"varint,4,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
-	Codec      uint32 `protobuf:"varint,5,opt,name=codec,proto3" json:"codec,omitempty"`
+	// What it went through before it was sealed: 0 nothing, 1 zstd.
+	Codec uint32 `protobuf:"varint,5,opt,name=codec,proto3" json:"codec,omitempty"`
 	// Bytes before encoding and sealing.
 	PlainLength int64 `protobuf:"varint,6,opt,name=plain_length,json=plainLength,proto3" json:"plain_length,omitempty"`
-	// Of the ciphertext.
+	// Of the ciphertext; of a detached body only.
 	Sha256 []byte `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The body went over the capture limit and was cut.
 	Truncated bool `protobuf:"varint,8,opt,name=truncated,proto3" json:"truncated,omitempty"`

@@ -167,8 +167,8 @@ func (v *validator) body(name string, b *SealedBody) {
 	if len(b.GetIv()) != ivLength {
 		v.fault("%s: iv of %d bytes, must be %d", name, len(b.GetIv()), ivLength)
 	}
-	if len(b.GetSha256()) != digestLength {
-		v.fault("%s: sha256 of %d bytes, must be %d", name, len(b.GetSha256()), digestLength)
+	if n := len(b.GetSha256()); n != digestLength && (n > 0 || b.GetDetached()) {
+		v.fault("%s: sha256 of %d bytes, must be %d", name, n, digestLength)
 	}
 	switch n := len(b.GetCiphertext()); {
 	case b.GetDetached() && n > 0:

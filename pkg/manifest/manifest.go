@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"loom.internal/pkg/event"
+	"loom.internal/pkg/redact"
 	"loom.internal/pkg/tenant"
 )
 
@@ -35,6 +36,7 @@ type Tenant struct {
 	Status       tenant.Status       `json:"status,omitempty" yaml:"status"`
 	ContentMode  string              `json:"content_mode,omitempty" yaml:"content_mode"`
 	MissingUsage tenant.MissingUsage `json:"missing_usage,omitempty" yaml:"missing_usage"`
+	Redact       *redact.Rules       `json:"redact,omitempty" yaml:"redact"` // empty rules take nothing out
 	Keys         []Key               `json:"keys,omitempty" yaml:"keys"`
 }
 
@@ -42,10 +44,11 @@ type Tenant struct {
 // is, and shown once. An empty field leaves what is stored alone; a new key then has
 // every scope, may use every model and does not expire.
 type Key struct {
-	Name      string         `json:"name" yaml:"name"`
-	Scopes    []tenant.Scope `json:"scopes,omitempty" yaml:"scopes"`
-	Models    []string       `json:"models,omitempty" yaml:"models"`
-	ExpiresAt *time.Time     `json:"expires_at,omitempty" yaml:"expires_at"`
+	Name        string         `json:"name" yaml:"name"`
+	Scopes      []tenant.Scope `json:"scopes,omitempty" yaml:"scopes"`
+	Models      []string       `json:"models,omitempty" yaml:"models"`
+	ContentMode string         `json:"content_mode,omitempty" yaml:"content_mode"`
+	ExpiresAt   *time.Time     `json:"expires_at,omitempty" yaml:"expires_at"`
 }
 
 // Price is what a provider's model costs from a date on. Rates are decimal US dollars
@@ -159,6 +162,11 @@ func (v *validator) tenant(path string, t Tenant) {
 			v.fault(path+".missing_usage", "%v", err)
 		}
 	}
+	if t.Redact != nil {
+		for _, f := range t.Redact.Validate() {
+			v.fault(path+".redact"+f.Path, "%s", f.Message)
+		}
+	}
 	v.entries(path+".keys", len(t.Keys))
 	for i, k := range t.Keys {
 		at := fmt.Sprintf("%s.keys[%d]", path, i)
@@ -167,6 +175,11 @@ func (v *validator) tenant(path string, t Tenant) {
 		for j, s := range k.Scopes {
 			if _, err := tenant.ParseScope(string(s)); err != nil {
 				v.fault(fmt.Sprintf("%s.scopes[%d]", at, j), "%v", err)
+			}
+		}
+		if k.ContentMode != "" {
+			if _, err := event.ParseContentMode(k.ContentMode); err != nil {
+				v.fault(at+".content_mode", "%v", err)
 			}
 		}
 		v.entries(at+".models", len(k.Models))

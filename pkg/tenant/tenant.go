@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/redact"
 )
 
 // ErrUnauthorized is the one answer for a key that is unknown, malformed, expired,
@@ -57,6 +60,9 @@ type Tenant struct {
 	ContentMode  string       `json:"content_mode"` // full, metadata or none
 	MissingUsage MissingUsage `json:"missing_usage,omitempty"`
 	Revision     int64        `json:"revision"`
+
+	Redact  redact.Rules             `json:"redact,omitzero"`    // what is taken out of bodies before they are sealed
+	DataKey *envelope.WrappedDataKey `json:"data_key,omitempty"` // that bodies are sealed with now; nil: there is none
 }
 
 // MissingUsage is what traces say of usage where the provider reported none.
@@ -80,14 +86,15 @@ func ParseMissingUsage(s string) (MissingUsage, error) {
 
 // Key is an API key as the services know it: never the key itself.
 type Key struct {
-	ID        string     `json:"id"`
-	TenantID  string     `json:"tenant_id"`
-	Name      string     `json:"name"`
-	Scopes    []Scope    `json:"scopes"`
-	Models    []string   `json:"models,omitempty"` // names it may ask for; empty means all
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	Revoked   bool       `json:"revoked"`
-	Revision  int64      `json:"revision"`
+	ID          string     `json:"id"`
+	TenantID    string     `json:"tenant_id"`
+	Name        string     `json:"name"`
+	Scopes      []Scope    `json:"scopes"`
+	Models      []string   `json:"models,omitempty"`       // names it may ask for; empty means all
+	ContentMode string     `json:"content_mode,omitempty"` // full, metadata or none; lowers the tenant's, empty does not
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+	Revoked     bool       `json:"revoked"`
+	Revision    int64      `json:"revision"`
 }
 
 // Valid reports whether the key itself is good at now; its tenant may still be inactive.

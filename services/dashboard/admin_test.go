@@ -49,7 +49,7 @@ func TestApply(t *testing.T) {
 	r := newRig(t)
 	created := []string{
 		"create provider openai kind,base_url,secret", "create provider demo kind", "create route gpt-* targets",
-		"create tenant new name,status,content_mode,missing_usage", "create key new/ci scopes,models,expires_at",
+		"create tenant new name,status,content_mode,missing_usage", "create key new/ci scopes,models,content_mode,expires_at",
 		"create price openai/my-model from 2026-01-01 input,cached_input,output",
 	}
 	before := r.count(t, `SELECT count(*) FROM access_log`)
@@ -68,8 +68,8 @@ func TestApply(t *testing.T) {
 	if !done.Pushed || done.Revision <= dry.Revision || len(done.Keys) != 1 || done.Keys[0].Tenant != "new" {
 		t.Errorf("got %+v", done)
 	}
-	if got := r.count(t, `SELECT count(*) FROM access_log`); got != before+6 {
-		t.Errorf("%d lines in the access log for 6 changes", got-before)
+	if got := r.count(t, `SELECT count(*) FROM access_log`); got != before+7 {
+		t.Errorf("%d lines in the access log for 6 changes and a data key", got-before)
 	}
 	if n := r.count(t, `SELECT count(*) FROM access_log WHERE detail::text LIKE '%' || $1 || '%' OR detail::text LIKE '%' || $2 || '%'`, providerSecret, done.Keys[0].Secret); n != 0 {
 		t.Error("the access log holds a secret")

@@ -16,23 +16,33 @@ const Prefix = "LOOM_DASHBOARD"
 
 // Config are the dashboard's settings.
 type Config struct {
-	Addr             string        `default:"127.0.0.1:8081" desc:"Address that serves the UI and the API."`
-	OpsAddr          string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
-	NATSURL          string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
-	NATSReplicas     int           `envconfig:"NATS_REPLICAS" default:"1" desc:"Copies of what is made again on a NATS that has lost its disk: the same as LOOM_MIGRATE_NATS_REPLICAS."`
-	DatabaseURL      config.Secret `split_words:"true" desc:"Postgres, as the role loom_dashboard."`
-	AdminDatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_admin."`
-	MasterKey        config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64; the same as the gateways'."`
-	GatewayURL       string        `split_words:"true" default:"http://127.0.0.1:8080" desc:"Where applications reach the gateway; the UI shows it."`
-	BasePath         string        `split_words:"true" desc:"What all paths start with, such as /loom; empty for none."`
-	SecureCookies    bool          `split_words:"true" desc:"Mark session cookies Secure always; without it, where the request came over https or a private proxy says so."`
-	TrustProxy       bool          `split_words:"true" desc:"Take the client's address from X-Forwarded-For where a private address sent it; for a reverse proxy in front."`
-	Drain            time.Duration `default:"10s" desc:"How long open requests may go on when the service stops."`
-	LogLevel         string        `split_words:"true" default:"info" desc:"debug, info, warn or error."`
-	LogFormat        string        `split_words:"true" default:"json" desc:"json or text."`
+	Addr             string                 `default:"127.0.0.1:8081" desc:"Address that serves the UI and the API."`
+	OpsAddr          string                 `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
+	NATSURL          string                 `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	NATSReplicas     int                    `envconfig:"NATS_REPLICAS" default:"1" desc:"Copies of what is made again on a NATS that has lost its disk: the same as LOOM_MIGRATE_NATS_REPLICAS."`
+	DatabaseURL      config.Secret          `split_words:"true" desc:"Postgres, as the role loom_dashboard."`
+	AdminDatabaseURL config.Secret          `split_words:"true" desc:"Postgres, as the role loom_admin."`
+	MasterKey        config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: the same as the gateways'. The highest version wraps keys, all of them unwrap."`
+	GatewayURL       string                 `split_words:"true" default:"http://127.0.0.1:8080" desc:"Where applications reach the gateway; the UI shows it."`
+	BasePath         string                 `split_words:"true" desc:"What all paths start with, such as /loom; empty for none."`
+	SecureCookies    bool                   `split_words:"true" desc:"Mark session cookies Secure always; without it, where the request came over https or a private proxy says so."`
+	TrustProxy       bool                   `split_words:"true" desc:"Take the client's address from X-Forwarded-For where a private address sent it; for a reverse proxy in front."`
+	KeyMaxAge        time.Duration          `split_words:"true" default:"720h" desc:"How long a tenant's bodies are sealed with the same data key."`
+	Drain            time.Duration          `default:"10s" desc:"How long open requests may go on when the service stops."`
+	LogLevel         string                 `split_words:"true" default:"info" desc:"debug, info, warn or error."`
+	LogFormat        string                 `split_words:"true" default:"json" desc:"json or text."`
 }
 
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_-]+)*$`)
+
+// ring is the master keys.
+func (c *Config) ring() (*envelope.Ring, error) {
+	ring, err := envelope.NewRing(c.MasterKey.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("ENCRYPTION_MASTER_KEY: %w", err)
+	}
+	return ring, nil
+}
 
 // Validate reports every setting that is missing or wrong, joined.
 func (c *Config) Validate() error {
@@ -47,13 +57,14 @@ func (c *Config) Validate() error {
 	check(c.NATSReplicas >= 1 && c.NATSReplicas <= 5, Prefix+"_NATS_REPLICAS %d: between 1 and 5", c.NATSReplicas)
 	check(c.DatabaseURL != "", Prefix+"_DATABASE_URL is missing: give a postgres:// URL for the role loom_dashboard")
 	check(c.AdminDatabaseURL != "", Prefix+"_ADMIN_DATABASE_URL is missing: give a postgres:// URL for the role loom_admin")
-	if _, err := envelope.ParseMasterKey(c.MasterKey.Reveal()); err != nil {
+	if _, err := c.ring(); err != nil {
 		errs = append(errs, err)
 	}
 	u, err := url.Parse(c.GatewayURL)
 	check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil,
 		Prefix+"_GATEWAY_URL must be an http:// or https:// address without a password")
 	check(basePath.MatchString(c.BasePath), Prefix+"_BASE_PATH %q: start with /, end without, such as /loom", c.BasePath)
+	check(c.KeyMaxAge >= time.Hour, Prefix+"_KEY_MAX_AGE %s: must be at least 1h", c.KeyMaxAge)
 	check(c.Drain > 0, Prefix+"_DRAIN %s: must be longer than 0", c.Drain)
 	return errors.Join(errs...)
 }

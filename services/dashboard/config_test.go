@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"loom.internal/pkg/config"
 	"loom.internal/pkg/envelope"
 	"loom.internal/services/dashboard"
 )
@@ -15,7 +16,7 @@ func TestConfigListsEveryFault(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Errorf("got %v of a good configuration", err)
 	}
-	bad := dashboard.Config{MasterKey: "short", GatewayURL: "ftp://x", BasePath: "loom/", Drain: -time.Second}
+	bad := dashboard.Config{MasterKey: config.VersionedSecret{1: "short"}, GatewayURL: "ftp://x", BasePath: "loom/", Drain: -time.Second}
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("got no error")

@@ -56,7 +56,7 @@ func TestOptionsReachTheGateways(t *testing.T) {
 	secrets := map[string]string{}
 	for i := range snapshot.Providers {
 		p := &snapshot.Providers[i]
-		secret, err := p.OpenSecret(r.ring)
+		secret, err := p.OpenSecret(t.Context(), r.ring)
 		if err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
@@ -120,7 +120,7 @@ func TestOptionsChangeAndGo(t *testing.T) {
 		t.Errorf("pushed %+v", got)
 	}
 	for _, p := range snapshot.Providers {
-		if _, err := p.OpenSecret(r.ring); err != nil {
+		if _, err := p.OpenSecret(t.Context(), r.ring); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestSecretsStayWithTheirPlaces(t *testing.T) {
 	if p.Entra == nil || p.Entra.Authority != "https://login.evil.example" {
 		t.Fatalf("the edit was not pushed: %+v", p)
 	}
-	if got, err := p.OpenSecret(r.ring); got != "" || !errors.Is(err, envelope.ErrOpen) {
+	if got, err := p.OpenSecret(t.Context(), r.ring); got != "" || !errors.Is(err, envelope.ErrOpen) {
 		t.Errorf("the secret opens for another authority: %q, %v", got, err)
 	}
 
@@ -167,7 +167,7 @@ func TestSecretsStayWithTheirPlaces(t *testing.T) {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	snapshot = r.catalogue(t)
-	if got, err := snapshot.Providers[i].OpenSecret(r.ring); got != "client-secret" || err != nil {
+	if got, err := snapshot.Providers[i].OpenSecret(t.Context(), r.ring); got != "client-secret" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

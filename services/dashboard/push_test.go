@@ -21,7 +21,8 @@ import (
 
 func (r *rig) hashKey(t *testing.T, secret string) string {
 	t.Helper()
-	pepper, err := r.ring.Pepper()
+	p := entryOf[catalog.Pepper](t, r.kv(t), bus.KeyPepper)
+	pepper, err := r.ring.Unwrap(t.Context(), catalog.PepperLabel(), p.Wrapped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func TestPushBeforeTheAnswer(t *testing.T) {
 	}
 	for _, p := range snapshot.Providers {
 		want := map[string]string{"openai": providerSecret, "demo": ""}[p.Name]
-		if got, err := p.OpenSecret(r.ring); err != nil || got != want {
+		if got, err := p.OpenSecret(t.Context(), r.ring); err != nil || got != want {
 			t.Errorf("secret of %s: got %q, %v", p.Name, got, err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"loom.internal/pkg/bus"
+	"loom.internal/pkg/config"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/manifest"
 	"loom.internal/pkg/telemetry"
@@ -64,7 +65,7 @@ func testConfig(t *testing.T) dashboard.Config {
 	t.Helper()
 	return dashboard.Config{
 		Addr: "127.0.0.1:0", NATSURL: "nats://unused", NATSReplicas: 1, DatabaseURL: "unused", AdminDatabaseURL: "unused",
-		MasterKey: masterKey, GatewayURL: "http://127.0.0.1:8080", Drain: time.Second,
+		MasterKey: config.VersionedSecret{1: masterKey}, KeyMaxAge: 30 * 24 * time.Hour, GatewayURL: "http://127.0.0.1:8080", Drain: time.Second,
 	}
 }
 
@@ -74,7 +75,7 @@ func newRig(t *testing.T, edit ...func(*dashboard.Config)) *rig {
 	r.js = r.broker.Stream(t)
 	r.nats = r.broker.Conn(t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	var err error
-	if r.ring, err = envelope.SingleRing(masterKey); err != nil {
+	if r.ring, err = envelope.NewRing(map[uint32]string{1: masterKey}); err != nil {
 		t.Fatal(err)
 	}
 	cfg := testConfig(t)

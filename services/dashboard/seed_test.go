@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"testing"
 	"time"
@@ -72,23 +73,46 @@ func (r *rig) insertBodies(t *testing.T, s *seeded) {
 	if s.request == nil && s.response == nil {
 		return
 	}
-	seal := func(field envelope.Field, body *string) (cipher, iv, digest, length any) {
+	data := r.dataKey(t, s.tenant)
+	key, err := data.Trace(s.id.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := func(field envelope.Field, body *string) (ciphertext, iv, digest, length any, codec int) {
 		if body == nil {
-			return nil, nil, nil, nil
+			return nil, nil, nil, nil, 0
 		}
-		b, err := r.ring.Seal(envelope.Ref{TenantID: s.tenant, TraceID: s.id.String(), Field: field}, []byte(*body))
+		b, err := key.Seal(field, []byte(*body), envelope.Zstd)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b.Ciphertext, b.IV, b.SHA256[:], b.PlainLen
+		sum := sha256.Sum256(b.Ciphertext)
+		return b.Ciphertext, b.IV, sum[:], b.PlainLen, int(b.Codec)
 	}
-	qc, qi, qd, ql := seal(envelope.FieldRequest, s.request)
-	ac, ai, ad, al := seal(envelope.FieldResponse, s.response)
+	qc, qi, qd, ql, qz := seal(envelope.FieldRequest, s.request)
+	ac, ai, ad, al, az := seal(envelope.FieldResponse, s.response)
 	r.exec(t, `
 		INSERT INTO trace_bodies (tenant_id, started_at, trace_id, encryption_suite, encryption_key_version,
 		    request_body, request_iv, request_sha256, request_length, request_codec, response_body, response_iv, response_sha256, response_length, response_codec)
-		VALUES ($1, $2, $3, 1, 1, $4, $5, $6, $7, 0, $8, $9, $10, $11, 0)`,
-		s.tenant, s.at, s.id, qc, qi, qd, ql, ac, ai, ad, al)
+		VALUES ($1, $2, $3, 1, $14, $4, $5, $6, $7, $12, $8, $9, $10, $11, $13)`,
+		s.tenant, s.at, s.id, qc, qi, qd, ql, ac, ai, ad, al, qz, az, int64(data.Epoch()))
+}
+
+// dataKey is what bodies of a tenant are sealed with now.
+func (r *rig) dataKey(t *testing.T, tenantID string) *envelope.DataKey {
+	t.Helper()
+	var w envelope.WrappedDataKey
+	err := r.db.Pool("loom_admin").QueryRow(t.Context(), `
+		SELECT epoch, master_version, iv, wrapped FROM tenant_keys WHERE tenant_id = $1 AND state = 'active'`, tenantID).
+		Scan(&w.Epoch, &w.MasterVersion, &w.IV, &w.Ciphertext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := w.Unwrap(t.Context(), r.ring, tenantID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // insertFact accounts s as analytics does: the fact, and its share of three rollups.

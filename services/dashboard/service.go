@@ -15,16 +15,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/manifest"
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/telemetry"
-	"loom.internal/pkg/tenant"
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/auth"
 	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/httpapi"
+	"loom.internal/services/dashboard/internal/keyring"
 	"loom.internal/services/dashboard/internal/push"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
@@ -49,6 +48,9 @@ type NewKey = admin.NewKey
 // InvalidError lists what is wrong with a manifest.
 type InvalidError = admin.InvalidError
 
+// ErrWrongMaster is of a master key other than the one with which the database was filled.
+var ErrWrongMaster = keyring.ErrWrongMaster
+
 // Deps are what the dashboard works with; who opened them closes them.
 type Deps struct {
 	Log      *slog.Logger
@@ -67,6 +69,7 @@ type Service struct {
 	d      Deps
 	auth   *auth.Authenticator
 	admin  *admin.Admin
+	keys   *keyring.Keyring
 	push   *push.Pusher
 	gauges *verify.Gauges
 	api    *httpapi.API
@@ -77,28 +80,19 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	ring, err := envelope.SingleRing(cfg.MasterKey.Reveal())
+	ring, err := cfg.ring()
 	if err != nil {
 		return nil, err
 	}
-	pepper, err := ring.Pepper()
-	if err != nil {
-		return nil, err
-	}
-	hasher, err := tenant.NewHasher(pepper)
-	if err != nil {
-		return nil, err
-	}
+	keys := keyring.New(keyring.Options{
+		DB: d.AdminDB, Wrapper: ring, Log: d.Log, Now: d.Now, MaxAge: cfg.KeyMaxAge, MaxSeals: keyring.MaxSeals,
+	})
 	limiter, err := auth.NewLimiter(d.Now)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := traces.NewReader(d.DB, ring)
-	if err != nil {
-		return nil, err
-	}
-	s := &Service{cfg: cfg, d: d, auth: auth.New(d.AdminDB, hasher, d.Now), admin: admin.New(d.AdminDB, ring, hasher, d.Now)}
-	for _, condition := range []string{"postgres", "nats", "config_push"} {
+	s := &Service{cfg: cfg, d: d, keys: keys, auth: auth.New(d.AdminDB, keys, d.Now), admin: admin.New(d.AdminDB, keys, d.Now)}
+	for _, condition := range []string{"postgres", "nats", "config_push", "master_key"} {
 		d.Ready.Set(condition, errors.New("not yet checked"))
 	}
 	layout := bus.DefaultLayout()
@@ -120,7 +114,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.api, err = httpapi.New(httpapi.Options{
-		Auth: s.auth, Limiter: limiter, Traces: reader, Stats: stats.NewReader(d.DB), Admin: s.admin,
+		Auth: s.auth, Limiter: limiter, Traces: traces.NewReader(d.DB, keys), Keys: keys, Stats: stats.NewReader(d.DB), Admin: s.admin,
 		Push: s.push.Push, Verifier: verifier, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
 		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
 	})
@@ -160,8 +154,42 @@ func (s *Service) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { s.sweep(ctx); return nil })
+	g.Go(func() error { return s.keepKeys(ctx) })
 	g.Go(func() error { s.gauges.Run(ctx); return nil })
 	return g.Wait()
+}
+
+// keepKeys looks after data keys, once it is known that all of them can be unwrapped. The
+// service ends where they cannot: whoever took a master key away too early is to know.
+func (s *Service) keepKeys(ctx context.Context) error {
+	var wrong error
+	stopped := bus.Retry(ctx, s.d.Log, "keys not checked yet, trying again", func(ctx context.Context) error {
+		err := s.keys.Check(ctx)
+		s.d.Ready.Set("master_key", err)
+		if errors.Is(err, keyring.ErrMissingMaster) || errors.Is(err, keyring.ErrWrongMaster) {
+			wrong, err = err, nil
+		}
+		return err
+	})
+	if stopped != nil {
+		return nil //nolint:nilerr // asked to stop
+	}
+	if wrong != nil {
+		return wrong
+	}
+	s.keys.Keep(ctx, func() { s.pushSoon(ctx) })
+	return nil
+}
+
+// pushSoon tells gateways of a change; where that fails, the loop of the pusher does.
+func (s *Service) pushSoon(ctx context.Context) bool {
+	pushing, cancel := context.WithTimeout(ctx, pushLimit)
+	defer cancel()
+	if err := s.push.Push(pushing); err != nil {
+		s.d.Log.LogAttrs(ctx, slog.LevelWarn, "change committed, not pushed yet", slog.Any("error", err))
+		return false
+	}
+	return true
 }
 
 // Bootstrap makes the first admin key, if there is no live one, and returns it this
@@ -177,13 +205,7 @@ func (s *Service) Apply(ctx context.Context, m *manifest.Manifest, dryRun bool) 
 	if err != nil || dryRun {
 		return result, err
 	}
-	pushing, cancel := context.WithTimeout(ctx, pushLimit)
-	defer cancel()
-	if err := s.push.Push(pushing); err != nil {
-		s.d.Log.LogAttrs(ctx, slog.LevelWarn, "change committed, not pushed yet", slog.Any("error", err))
-		return result, nil
-	}
-	result.Pushed = true
+	result.Pushed = s.pushSoon(ctx)
 	return result, nil
 }
 

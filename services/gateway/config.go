@@ -23,9 +23,9 @@ type Config struct {
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text"`
 
-	NATSURL   string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is"`
-	MasterKey config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64: seals bodies, opens provider secrets"`
-	Drain     time.Duration `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
+	NATSURL   string                 `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is"`
+	MasterKey config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: unwraps the data keys of tenants and the secrets of providers"`
+	Drain     time.Duration          `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
 
 	AllowPrivateUpstreams bool          `split_words:"true" desc:"Let providers be on loopback and private networks, and use plain http"`
 	ConnectTimeout        time.Duration `split_words:"true" default:"10s" desc:"To connect to a provider"`
@@ -51,6 +51,15 @@ type Config struct {
 // minSpool has room for a few of the largest traces, with two bodies each.
 func (c *Config) minSpool() int64 { return max(16<<20, 8*int64(c.CaptureLimit)) }
 
+// ring is the master keys.
+func (c *Config) ring() (*envelope.Ring, error) {
+	ring, err := envelope.NewRing(c.MasterKey.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("ENCRYPTION_MASTER_KEY: %w", err)
+	}
+	return ring, nil
+}
+
 // Validate reports every fault, joined.
 func (c *Config) Validate() error {
 	var faults []error
@@ -65,7 +74,7 @@ func (c *Config) Validate() error {
 		_, _, err = net.SplitHostPort(c.OpsAddr)
 		check(err == nil, "OPS_ADDR", "want host:port or nothing, got %q", c.OpsAddr)
 	}
-	if _, err := envelope.ParseMasterKey(c.MasterKey.Reveal()); err != nil {
+	if _, err := c.ring(); err != nil {
 		faults = append(faults, err)
 	}
 	check(c.NATSURL != "", "NATS_URL", "is empty")

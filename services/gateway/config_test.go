@@ -17,7 +17,7 @@ func TestConfig(t *testing.T) {
 	if cfg.Addr != "127.0.0.1:8080" || cfg.CaptureLimit != 16<<20 || cfg.MaxBody != 32<<20 {
 		t.Errorf("defaults: got %+v", cfg)
 	}
-	cfg.Addr, cfg.MasterKey, cfg.CaptureLimit, cfg.Drain = "nowhere", "short", 17<<20, 0
+	cfg.Addr, cfg.MasterKey, cfg.CaptureLimit, cfg.Drain = "nowhere", config.VersionedSecret{1: "short"}, 17<<20, 0
 	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = "", 1, "luck", "maybe", 0
 	err := cfg.Validate()
 	for _, want := range []string{

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"loom.internal/pkg/bus"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/tenant"
 	"loom.internal/pkg/testkit"
@@ -52,7 +51,7 @@ func TestErrorTable(t *testing.T) {
 	w := start(t, setup{upstream: up.URL, others: map[string]string{"tls": strings.Replace(up.URL, "http:", "https:", 1), "nobody": "http://127.0.0.1:1"}, change: func(c *gateway.Config) {
 		c.MaxBody, c.BodyMemory, c.HeaderTimeout = 2000, 1<<20, 200*time.Millisecond
 	}, routes: routesTo("tls", "nobody")})
-	w.put(bus.PrefixTenant+"idle", tenant.Tenant{ID: "idle", Status: tenant.Inactive, ContentMode: "full", Revision: w.next()})
+	w.addTenant(tenant.Tenant{ID: "idle", Status: tenant.Inactive, ContentMode: "full"})
 	inactive := w.addKey(tenant.Key{TenantID: "idle", Scopes: tenant.Scopes()})
 	revoked := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes(), Revoked: true})
 	narrow := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes(), Models: []string{"other"}})

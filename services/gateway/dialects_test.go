@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
@@ -206,7 +205,7 @@ func TestStoredResponses(t *testing.T) {
 		w.envelope(a, "invalid_request_error", "previous_response_not_found")
 	}
 	equal(t, "conversation", ask("POST", "/v1/responses", `{"model":"pair","conversation":"conv_1"}`).status, 400)
-	w.put(bus.PrefixTenant+"bolt", tenant.Tenant{ID: "bolt", Status: tenant.Active, ContentMode: "full", Revision: w.next()})
+	w.addTenant(tenant.Tenant{ID: "bolt", Status: tenant.Active, ContentMode: "full"})
 	foreign := "Bearer " + w.addKey(tenant.Key{TenantID: "bolt", Scopes: tenant.Scopes()})
 	equal(t, "another tenant", ask("GET", "/v1/responses/resp_1", "", "Authorization", foreign).status, 404)
 	equal(t, "another tenant goes on", ask("POST", "/v1/responses", `{"model":"pair","previous_response_id":"resp_1"}`, "Authorization", foreign).status, 400)

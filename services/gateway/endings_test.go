@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
@@ -198,7 +197,7 @@ func TestMissingUsageIsEstimated(t *testing.T) {
 		}
 	})
 	w := start(t, setup{upstream: up.URL})
-	w.put(bus.PrefixTenant+"bolt", tenant.Tenant{ID: "bolt", Status: tenant.Active, ContentMode: "full", MissingUsage: tenant.MissingEstimated, Revision: w.next()})
+	w.addTenant(tenant.Tenant{ID: "bolt", Status: tenant.Active, ContentMode: "full", MissingUsage: tenant.MissingEstimated})
 	key := "Bearer " + w.addKey(tenant.Key{TenantID: "bolt", Scopes: tenant.Scopes()})
 	const estimate = `{"prompt_tokens":2,"completion_tokens":2,"total_tokens":4}`
 	for i, row := range []struct {

@@ -13,10 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/telemetry"
-	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/balance"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/provider"
@@ -72,15 +70,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	ring, err := envelope.SingleRing(cfg.MasterKey.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	pepper, err := ring.Pepper()
-	if err != nil {
-		return nil, err
-	}
-	hasher, err := tenant.NewHasher(pepper)
+	ring, err := cfg.ring()
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +79,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout,
 	})
 	s.directory, err = directory.New(directory.Options{
-		NATS: d.NATS, Hasher: hasher, Log: d.Log, Metrics: directory.NewMetrics(d.Metrics),
+		NATS: d.NATS, Keys: ring, Log: d.Log, Metrics: directory.NewMetrics(d.Metrics),
 		Opener: provider.Opener{
-			Ring: ring, Egress: s.transport, Demo: &demo.Transport{Pace: demoPace}, AllowPrivate: cfg.AllowPrivateUpstreams,
+			Keys: ring, Egress: s.transport, Demo: &demo.Transport{Pace: demoPace}, AllowPrivate: cfg.AllowPrivateUpstreams,
 		},
 		CacheSize: cfg.KeyCache, NegativeTTL: cfg.NegativeTTL,
 		OnReady: func() { d.Ready.Set(readyDirectory, nil) },
@@ -121,7 +111,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.proxy = proxy.New(proxy.Options{
-		Directory: s.directory, Recorder: s.recorder, Balancer: balancer, Responses: s.responses, Ring: ring, Log: d.Log, Metrics: d.Metrics,
+		Directory: s.directory, Recorder: s.recorder, Balancer: balancer, Responses: s.responses, Log: d.Log, Metrics: d.Metrics,
 		MaxBody: cfg.MaxBody, BodyMemory: cfg.BodyMemory, BodyTimeout: cfg.BodyTimeout, CaptureLimit: cfg.CaptureLimit,
 		HeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
 	})

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"io"
@@ -43,6 +44,7 @@ type world struct {
 	js      jetstream.JetStream
 	kv      jetstream.KeyValue
 	ring    *envelope.Ring
+	data    map[string]*envelope.DataKey // of tenants
 	hasher  *tenant.Hasher
 	metrics *prometheus.Registry
 	ready   *telemetry.Readiness
@@ -73,14 +75,17 @@ func start(tb testing.TB, s setup) *world {
 	w.must(bus.Ensure(tb.Context(), w.js, bus.DefaultLayout()))
 	w.kv, err = w.js.KeyValue(tb.Context(), bus.BucketConfig)
 	w.must(err)
-	w.ring, err = envelope.SingleRing(masterKey)
+	w.ring, err = envelope.NewRing(map[uint32]string{1: masterKey})
 	w.must(err)
-	pepper, err := w.ring.Pepper()
-	w.must(err)
+	pepper := []byte(strings.Repeat("pepper! ", 4))
 	w.hasher, err = tenant.NewHasher(pepper)
 	w.must(err)
+	wrapped, err := w.ring.Wrap(tb.Context(), catalog.PepperLabel(), pepper)
+	w.must(err)
+	w.put(bus.KeyPepper, catalog.Pepper{Revision: w.next(), Wrapped: wrapped})
 
-	w.put(bus.PrefixTenant+"acme", tenant.Tenant{ID: "acme", Status: tenant.Active, ContentMode: "full", Revision: w.next()})
+	w.data = make(map[string]*envelope.DataKey)
+	w.addTenant(tenant.Tenant{ID: "acme"})
 	w.key = w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes()})
 	kind := s.kind
 	if kind == "" {
@@ -92,7 +97,7 @@ func start(tb testing.TB, s setup) *world {
 		{Model: "loom-demo-large", Targets: []catalog.Target{{Provider: "demo"}}},
 	}
 	if s.upstream != "" {
-		secret, err := catalog.SealSecret(w.ring, "up", s.upstream, "sk-upstream-secret")
+		secret, err := catalog.SealSecret(tb.Context(), w.ring, "up", s.upstream, "sk-upstream-secret")
 		w.must(err)
 		providers = append(providers, catalog.Provider{Name: "up", Kind: kind, BaseURL: s.upstream, Secret: secret})
 		routes = append(routes,
@@ -111,10 +116,24 @@ func start(tb testing.TB, s setup) *world {
 	return w
 }
 
+// addTenant puts a tenant with a data key of its own, active and in full unless t says
+// otherwise.
+func (w *world) addTenant(t tenant.Tenant) {
+	w.tb.Helper()
+	if w.data[t.ID] == nil {
+		w.data[t.ID] = envelope.NewDataKey(t.ID, 1)
+	}
+	wrapped, err := w.data[t.ID].Wrap(context.Background(), w.ring)
+	w.must(err)
+	t.Status, t.ContentMode = cmp.Or(t.Status, tenant.Active), cmp.Or(t.ContentMode, "full")
+	t.Revision, t.DataKey = w.next(), &wrapped
+	w.put(bus.PrefixTenant+t.ID, t)
+}
+
 func (w *world) config(change func(*gateway.Config)) gateway.Config {
 	w.tb.Helper()
 	cfg := gateway.Config{
-		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.Secret(masterKey),
+		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.VersionedSecret{1: masterKey},
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
 		MaxBody: 32 << 20, BodyMemory: 256 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
@@ -314,9 +333,11 @@ func (w *world) open(e *event.TraceEvent, field envelope.Field) string {
 	bodies, err := bus.NewBodies(w.nc)
 	w.must(err)
 	w.must(bodies.Attach(context.Background(), e))
-	plain, err := w.ring.Open(envelope.Ref{TenantID: e.GetTenantId(), TraceID: e.GetTraceId(), Field: field}, envelope.Sealed{
-		Ciphertext: b.GetCiphertext(), IV: b.GetIv(), Suite: uint8(b.GetSuite()), Codec: uint8(b.GetCodec()),
-		KeyVersion: b.GetKeyVersion(), PlainLen: b.GetPlainLength(), SHA256: [32]byte(b.GetSha256()),
+	key, err := w.data[e.GetTenantId()].Trace(e.GetTraceId())
+	w.must(err)
+	plain, err := key.Open(field, envelope.Sealed{
+		Ciphertext: b.GetCiphertext(), IV: b.GetIv(), Suite: uint8(b.GetSuite()), Codec: envelope.Codec(b.GetCodec()),
+		Epoch: b.GetKeyVersion(), PlainLen: b.GetPlainLength(),
 	})
 	w.must(err)
 	return string(plain)

@@ -23,7 +23,7 @@ const demoChat = `{"model":"loom-demo","messages":[{"role":"user","content":"hi"
 func TestRefusals(t *testing.T) {
 	w := start(t, setup{upstream: "http://127.0.0.1:1", change: func(c *gateway.Config) { c.MaxBody = 2000 }})
 	past := time.Now().Add(-time.Minute)
-	w.put(bus.PrefixTenant+"idle", tenant.Tenant{ID: "idle", Status: tenant.Inactive, ContentMode: "full", Revision: w.next()})
+	w.addTenant(tenant.Tenant{ID: "idle", Status: tenant.Inactive, ContentMode: "full"})
 	inactive := w.addKey(tenant.Key{TenantID: "idle", Scopes: tenant.Scopes()})
 	revoked := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes(), Revoked: true})
 	expired := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes(), ExpiresAt: &past})
@@ -125,7 +125,7 @@ func TestRevocationIsPushed(t *testing.T) {
 	within("revoked", 401)
 	w.putKey(key, tenant.Key{TenantID: "acme", Scopes: tenant.Scopes()})
 	within("good again", 200)
-	w.put(bus.PrefixTenant+"acme", tenant.Tenant{ID: "acme", Status: tenant.Inactive, ContentMode: "full", Revision: w.next()})
+	w.addTenant(tenant.Tenant{ID: "acme", Status: tenant.Inactive, ContentMode: "full"})
 	within("tenant inactive", 401)
 }
 
@@ -182,7 +182,7 @@ func TestContentModesAndTags(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{})
 	for _, c := range []struct{ id, mode string }{{"meta", "metadata"}, {"none", "none"}} {
-		w.put(bus.PrefixTenant+c.id, tenant.Tenant{ID: c.id, Status: tenant.Active, ContentMode: c.mode, Revision: w.next()})
+		w.addTenant(tenant.Tenant{ID: c.id, Status: tenant.Active, ContentMode: c.mode})
 	}
 	meta := w.addKey(tenant.Key{TenantID: "meta", Scopes: tenant.Scopes()})
 	var many strings.Builder

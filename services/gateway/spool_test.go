@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +120,7 @@ func TestTracesSurviveABrokerThatLostItsDisk(t *testing.T) {
 // fillSpool sends requests until the spool has no room for another.
 func (w *world) fillSpool(refused func(answer) bool) {
 	w.tb.Helper()
-	body := `{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 95_000) + `"}]}`
+	body := `{"model":"loom-demo","messages":[{"role":"user","content":"` + noise(500_000, 1) + `"}]}`
 	w.eventually("full", func() bool { return refused(w.chat(body)) })
 }
 
@@ -129,7 +128,7 @@ func TestFullSpoolRefuses(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{change: func(c *gateway.Config) { c.SpoolMaxBytes, c.CaptureLimit = 16<<20, 512<<10 }})
 	w.fillSpool(func(a answer) bool { return a.status == http.StatusServiceUnavailable })
-	a := w.chat(`{"model":"loom-demo","messages":[{"role":"user","content":"` + strings.Repeat("long ", 95_000) + `"}]}`)
+	a := w.chat(`{"model":"loom-demo","messages":[{"role":"user","content":"` + noise(500_000, 1) + `"}]}`)
 	w.envelope(a, "server_error", "provider_unavailable")
 	equal(t, "retry-after", a.header.Get("Retry-After"), "1")
 	// When Postgres has what is kept, there is room again.

@@ -40,16 +40,21 @@ type Evidence struct {
 	Rollups int64              // rows of rollups that are not what the facts come to, and the other way round
 }
 
-// Read collects the evidence. Bodies are opened with ring: one in every so many.
-func Read(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) (*Evidence, error) {
+// Read collects the evidence. Bodies are opened with keys that w unwraps: one in every so
+// many.
+func Read(ctx context.Context, db *pgx.Conn, w envelope.Wrapper, every int) (*Evidence, error) {
 	e := &Evidence{Traces: make(map[string][]Trace), Facts: make(map[string][]Fact)}
-	if err := e.readTraces(ctx, db, ring, max(every, 1)); err != nil {
+	keys, err := readKeys(ctx, db, w)
+	if err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	if err := e.readTraces(ctx, db, keys, max(every, 1)); err != nil {
 		return nil, fmt.Errorf("read traces: %w", err)
 	}
 	if err := e.readFacts(ctx, db); err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}
-	err := db.QueryRow(ctx, `
+	err = db.QueryRow(ctx, `
 		SELECT (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::bigint FROM producer_gaps), (SELECT count(*) FROM dead_events)`,
 	).Scan(&e.Gaps, &e.Dead)
 	if err != nil {
@@ -61,11 +66,38 @@ func Read(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) (*E
 	return e, nil
 }
 
-func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.Ring, every int) error {
+// keyring holds data keys by tenant and epoch.
+type keyring map[keyID]*envelope.DataKey
+
+type keyID struct {
+	tenant string
+	epoch  uint32
+}
+
+func readKeys(ctx context.Context, db *pgx.Conn, w envelope.Wrapper) (keyring, error) {
+	rows, err := db.Query(ctx, `SELECT tenant_id, epoch, master_version, iv, wrapped FROM tenant_keys WHERE state <> 'shredded'`)
+	if err != nil {
+		return nil, err
+	}
+	keys := make(keyring)
+	var (
+		id      keyID
+		wrapped envelope.WrappedDataKey
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id.tenant, &id.epoch, &wrapped.MasterVersion, &wrapped.IV, &wrapped.Ciphertext}, func() error {
+		wrapped.Epoch = id.epoch
+		key, err := wrapped.Unwrap(ctx, w, id.tenant)
+		keys[id] = key
+		return err
+	})
+	return keys, err
+}
+
+func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, keys keyring, every int) error {
 	rows, err := db.Query(ctx, `
 		SELECT t.trace_id::text, t.tenant_id, t.outcome, coalesce(t.tags->>$1, ''),
-		       b.request_body, b.request_iv, coalesce(b.request_codec, 0), coalesce(b.request_length, 0), b.request_sha256,
-		       b.response_body, b.response_iv, coalesce(b.response_codec, 0), coalesce(b.response_length, 0), b.response_sha256,
+		       b.request_body, b.request_iv, coalesce(b.request_codec, 0), coalesce(b.request_length, 0),
+		       b.response_body, b.response_iv, coalesce(b.response_codec, 0), coalesce(b.response_length, 0),
 		       coalesce(b.encryption_suite, 0), coalesce(b.encryption_key_version, 0)
 		FROM traces t LEFT JOIN trace_bodies b USING (tenant_id, started_at, trace_id)`, script.TagRequest)
 	if err != nil {
@@ -85,8 +117,8 @@ func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		row := t
 		if n++; n%every == 0 {
-			asked, whole := question.open(ring, &t, suite, version)
-			answered, read := answer.open(ring, &t, suite, version)
+			asked, whole := question.open(keys, &t, suite, version)
+			answered, read := answer.open(keys, &t, suite, version)
 			text, err := load.Text(answered)
 			row.Asked, row.Text = ledger.DigestOf(string(asked)), ledger.DigestOf(text)
 			row.Read = whole && read && err == nil
@@ -100,22 +132,27 @@ func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, ring *envelope.
 
 // body is a sealed body as its columns hold it.
 type body struct {
-	field              envelope.Field
-	sealed, iv, digest []byte
-	codec              int16
-	length             int64
+	field      envelope.Field
+	sealed, iv []byte
+	codec      int16
+	length     int64
 }
 
-func (b *body) into() []any { return []any{&b.sealed, &b.iv, &b.codec, &b.length, &b.digest} }
+func (b *body) into() []any { return []any{&b.sealed, &b.iv, &b.codec, &b.length} }
 
 // open gives what is in it, if it is there and can be opened.
-func (b *body) open(ring *envelope.Ring, t *Trace, suite int16, version int32) ([]byte, bool) {
-	if len(b.digest) != len(ledger.Digest{}) {
+func (b *body) open(keys keyring, t *Trace, suite int16, version int32) ([]byte, bool) {
+	data := keys[keyID{t.Tenant, uint32(version)}] //nolint:gosec // small
+	if data == nil {
 		return nil, false
 	}
-	plain, err := ring.Open(envelope.Ref{TenantID: t.Tenant, TraceID: t.ID, Field: b.field}, envelope.Sealed{
-		Ciphertext: b.sealed, IV: b.iv, Suite: uint8(suite), Codec: uint8(b.codec), KeyVersion: uint32(version), //nolint:gosec // small
-		PlainLen: b.length, SHA256: [32]byte(b.digest),
+	key, err := data.Trace(t.ID)
+	if err != nil {
+		return nil, false
+	}
+	plain, err := key.Open(b.field, envelope.Sealed{
+		Ciphertext: b.sealed, IV: b.iv, Suite: uint8(suite), Codec: envelope.Codec(b.codec), Epoch: uint32(version), //nolint:gosec // small
+		PlainLen: b.length,
 	})
 	return plain, err == nil
 }

@@ -35,10 +35,21 @@ func TestRead(t *testing.T) {
 			t.Fatalf("%v\n%s", err, sql)
 		}
 	}
-	ring, err := envelope.SingleRing("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+	ring, err := envelope.NewRing(map[uint32]string{1: "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := envelope.NewDataKey("a", 2)
+	wrapped, err := data.Wrap(ctx, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := data.Trace(traceID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(`INSERT INTO tenants (id, name, revision) VALUES ('a', 'a', 1)`)
+	exec(`INSERT INTO tenant_keys (tenant_id, epoch, master_version, iv, wrapped) VALUES ('a', 2, 1, $1, $2)`, wrapped.IV, wrapped.Ciphertext)
 	exec(`SELECT loom_ensure_partitions('2026-03-04', 1)`)
 	exec(`INSERT INTO traces (tenant_id, started_at, trace_id, key_id, endpoint, route, model_requested, model_upstream, model_answered,
 			provider, provider_kind, stream, outcome, http_status, error_class, duration_us, request_bytes, response_bytes, chunks,
@@ -48,7 +59,7 @@ func TestRead(t *testing.T) {
 			'{}', '{}', 'provider', '', '', '{"request": "r0"}', '', '', 'full', '[]', 'gw', 1, 1)`, started, traceID)
 	seal := func(field envelope.Field, text string) envelope.Sealed {
 		t.Helper()
-		s, err := ring.Seal(envelope.Ref{TenantID: "a", TraceID: traceID, Field: field}, []byte(text))
+		s, err := key.Seal(field, []byte(text), envelope.Zstd)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,11 +67,11 @@ func TestRead(t *testing.T) {
 	}
 	asked, answered := seal(envelope.FieldRequest, question), seal(envelope.FieldResponse, answer)
 	exec(`INSERT INTO trace_bodies (tenant_id, started_at, trace_id, encryption_suite, encryption_key_version,
-			request_body, request_iv, request_codec, request_length, request_sha256,
-			response_body, response_iv, response_codec, response_length, response_sha256)
-		VALUES ('a', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, started, traceID, asked.Suite, asked.KeyVersion,
-		asked.Ciphertext, asked.IV, asked.Codec, asked.PlainLen, asked.SHA256[:],
-		answered.Ciphertext, answered.IV, answered.Codec, answered.PlainLen, answered.SHA256[:])
+			request_body, request_iv, request_codec, request_length,
+			response_body, response_iv, response_codec, response_length)
+		VALUES ('a', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, started, traceID, int16(asked.Suite), int64(asked.Epoch),
+		asked.Ciphertext, asked.IV, int16(asked.Codec), asked.PlainLen,
+		answered.Ciphertext, answered.IV, int16(answered.Codec), answered.PlainLen)
 	exec(`INSERT INTO usage_facts (tenant_id, started_at, trace_id, key_id, route, endpoint, provider, provider_kind, model, outcome,
 			http_status, stream, duration_us, usage_source, input_uncached, cache_read, cache_write, cache_write_1h, output, reasoning,
 			cost, cost_status, price_version)

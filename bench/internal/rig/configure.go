@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"loom.internal/bench/internal/script"
 	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
+	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/tenant"
 )
 
@@ -25,15 +27,18 @@ const revision = 1
 // configure makes tenants, keys and the catalogue in the database, from where the dashboard
 // brings them to the broker.
 func (r *Rig) configure(ctx context.Context) error {
-	pepper, err := r.Ring.Pepper()
-	if err != nil {
-		return err
-	}
+	pepper := []byte(rand.Text() + rand.Text())
 	hasher, err := tenant.NewHasher(pepper)
 	if err != nil {
 		return err
 	}
+	wrapped, err := r.Ring.Wrap(ctx, catalog.PepperLabel(), pepper)
+	if err != nil {
+		return err
+	}
 	var batch pgx.Batch
+	batch.Queue(`INSERT INTO system_keys (purpose, master_version, iv, wrapped, revision) VALUES ($1, $2, $3, $4, $5)`,
+		envelope.PurposeAPIKey, int64(wrapped.MasterVersion), wrapped.IV, wrapped.Ciphertext, revision)
 	for _, id := range []string{"chaos-a", "chaos-b", "chaos-c"} {
 		text, err := tenant.NewKeyText(tenant.TenantPrefix)
 		if err != nil {
@@ -42,15 +47,21 @@ func (r *Rig) configure(ctx context.Context) error {
 		hash := hasher.Hash(text)
 		r.Clients = append(r.Clients, load.Client{Tenant: id, Key: text.Reveal()})
 		batch.Queue(`INSERT INTO tenants (id, name, revision) VALUES ($1, $1, $2)`, id, revision)
+		data, err := envelope.NewDataKey(id, 1).Wrap(ctx, r.Ring)
+		if err != nil {
+			return err
+		}
+		batch.Queue(`INSERT INTO tenant_keys (tenant_id, epoch, master_version, iv, wrapped) VALUES ($1, $2, $3, $4, $5)`,
+			id, int64(data.Epoch), int64(data.MasterVersion), data.IV, data.Ciphertext)
 		batch.Queue(`INSERT INTO api_keys (id, tenant_id, name, hash, last4, scopes, created_by, revision) VALUES ($1, $2, 'chaos', $3, $4, $5, 'chaos', $6)`,
 			text.ID(), id, hash[:], text.Last4(), []tenant.Scope{tenant.ScopeChat}, revision)
 	}
-	secret, err := catalog.SealSecret(r.Ring, script.Provider, r.upstream.URL, r.Secret)
+	secret, err := catalog.SealSecret(ctx, r.Ring, script.Provider, r.upstream.URL, r.Secret)
 	if err != nil {
 		return err
 	}
-	batch.Queue(`INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_key_version, revision) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		script.Provider, catalog.OpenAI, r.upstream.URL, secret.Ciphertext, secret.IV, int64(secret.KeyVersion), revision)
+	batch.Queue(`INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_master_version, revision) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		script.Provider, catalog.OpenAI, r.upstream.URL, secret.Ciphertext, secret.IV, int64(secret.MasterVersion), revision)
 	batch.Queue(`INSERT INTO routes (model, targets, revision) VALUES ('chaos-*', $1, $2)`, []catalog.Target{{Provider: script.Provider}}, revision)
 	conn, err := r.Connect(ctx)
 	if err != nil {

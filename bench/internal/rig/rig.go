@@ -78,7 +78,7 @@ type Rig struct {
 func New(ctx context.Context, o Options) (*Rig, error) {
 	r := &Rig{Options: o, procs: make(map[string][]*proc.Proc), links: make(map[string]*link.Link), upstream: httptest.NewServer(o.Upstream)}
 	var err error
-	if r.Ring, err = envelope.SingleRing(o.Master); err != nil {
+	if r.Ring, err = envelope.NewRing(map[uint32]string{1: o.Master}); err != nil {
 		return r, err
 	}
 	for _, step := range []func(context.Context) error{r.build, r.engines, r.join, r.migrate, r.configure, r.services} {

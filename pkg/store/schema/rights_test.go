@@ -87,7 +87,10 @@ loom_admin retention r
 loom_admin rollups r
 loom_admin routes riud
 loom_admin sessions riud
+loom_admin system_keys riu
+loom_admin tenant_keys riu
 loom_admin tenants riud
+loom_admin trace_bodies r
 loom_admin usage_facts r
 loom_analytics dead_events i
 loom_analytics prices r
@@ -98,6 +101,7 @@ loom_dashboard access_log ri
 loom_dashboard api_keys r
 loom_dashboard prices r
 loom_dashboard rollups r
+loom_dashboard tenant_keys r
 loom_dashboard tenants r
 loom_dashboard trace_bodies r
 loom_dashboard traces r
@@ -123,7 +127,8 @@ loom_recorder traces i`)
 }
 
 // Rights on single columns, where a role has none on the table: administration may know
-// which traces there are, to compare them with the ledger, and nothing else of them.
+// which traces there are, to compare them with the ledger, and nothing else of them; and it
+// may seal their bodies anew.
 func TestColumnRights(t *testing.T) {
 	t.Parallel()
 	db := testkit.Postgres(t).Pool("")
@@ -131,6 +136,11 @@ func TestColumnRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
+		"loom_admin trace_bodies.encryption_key_version UPDATE", "loom_admin trace_bodies.encryption_suite UPDATE",
+		"loom_admin trace_bodies.request_body UPDATE", "loom_admin trace_bodies.request_codec UPDATE",
+		"loom_admin trace_bodies.request_iv UPDATE", "loom_admin trace_bodies.request_sha256 UPDATE",
+		"loom_admin trace_bodies.response_body UPDATE", "loom_admin trace_bodies.response_codec UPDATE",
+		"loom_admin trace_bodies.response_iv UPDATE", "loom_admin trace_bodies.response_sha256 UPDATE",
 		"loom_admin traces.recorded_at SELECT", "loom_admin traces.started_at SELECT",
 		"loom_admin traces.tenant_id SELECT", "loom_admin traces.trace_id SELECT",
 	}
@@ -158,21 +168,22 @@ func TestRefusals(t *testing.T) {
 		"loom_recorder": {
 			`SELECT trace_id FROM traces`, `SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces_` + today, `UPDATE traces SET outcome = 'failed'`,
 			`DELETE FROM traces`, `SELECT 1 FROM dead_events`, `SELECT 1 FROM usage_facts`, `SELECT 1 FROM providers`, `CREATE TABLE mine ()`, `DROP TABLE traces`,
-			`SELECT 1 FROM retention`,
+			`SELECT 1 FROM retention`, `SELECT 1 FROM tenant_keys`, `SELECT 1 FROM system_keys`,
 		},
 		"loom_analytics": {
-			`SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces`, `DELETE FROM usage_facts`, `UPDATE usage_facts SET cost = 0`, `DELETE FROM rollups`,
+			`SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces`, `SELECT 1 FROM tenant_keys`, `SELECT 1 FROM system_keys`, `DELETE FROM usage_facts`, `UPDATE usage_facts SET cost = 0`, `DELETE FROM rollups`,
 			`UPDATE prices SET input = 0`, `SELECT 1 FROM api_keys`, `SELECT 1 FROM dead_events`, `SELECT 1 FROM usage_facts_` + today,
 			`SELECT loom_drop_partitions('2020-01-01')`,
 		},
 		"loom_dashboard": {
 			`INSERT INTO rollups SELECT * FROM rollups`, `DELETE FROM access_log`, `UPDATE access_log SET actor = 'nobody'`, `SELECT 1 FROM providers`,
-			`SELECT 1 FROM admin_keys`, `SELECT 1 FROM trace_bodies_` + today, `SELECT loom_ensure_partitions(current_date, 1)`,
+			`SELECT 1 FROM admin_keys`, `SELECT 1 FROM system_keys`, `UPDATE trace_bodies SET request_body = NULL`, `UPDATE tenant_keys SET state = 'retired'`, `SELECT 1 FROM trace_bodies_` + today, `SELECT loom_ensure_partitions(current_date, 1)`,
 			`SELECT loom_drop_partitions('2020-01-01')`, `SELECT 1 FROM retention`,
 			`ALTER TABLE traces DISABLE ROW LEVEL SECURITY`, `SET ROLE loom_admin`,
 		},
 		"loom_admin": {
-			`SELECT model_requested FROM traces`, `SELECT * FROM traces`, `SELECT 1 FROM trace_bodies`, `SELECT trace_id FROM traces_` + today,
+			`SELECT model_requested FROM traces`, `SELECT * FROM traces`, `DELETE FROM trace_bodies`, `UPDATE trace_bodies SET tenant_id = 'other'`,
+			`DELETE FROM tenant_keys`, `DELETE FROM system_keys`, `SELECT trace_id FROM traces_` + today,
 			`DELETE FROM usage_facts`, `UPDATE rollups SET cost = 0`, `UPDATE dead_events SET reason = ''`, `DELETE FROM access_log`,
 			`UPDATE retention SET kept_from = now()`, `SELECT loom_drop_partitions('2020-01-01')`,
 		},

@@ -121,10 +121,11 @@ func (c *Client) Keys(ctx context.Context, tenantID string) ([]Key, error) {
 
 // KeySpec is what a new key may do; see manifest.Key.
 type KeySpec struct {
-	Name      string     `json:"name"`
-	Scopes    []string   `json:"scopes,omitempty"`
-	Models    []string   `json:"models,omitempty"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Name        string     `json:"name"`
+	Scopes      []string   `json:"scopes,omitempty"`
+	Models      []string   `json:"models,omitempty"`
+	ContentMode string     `json:"content_mode,omitempty"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 }
 
 // CreatedKey is a key that was made, with its secret: it is never shown again.

@@ -120,7 +120,7 @@ func TestParseFaults(t *testing.T) {
 		{"a list", "- a\n", "f:1: must be a mapping of providers, routes, tenants, prices, not a list"},
 		{"anchor", "routes: &r []\n", "f:1: routes: anchors and aliases (& and *) are not read: write it out"},
 		{"alias", "tenants: &r []\nroutes: *r\n", "f:2: routes: anchors and aliases"},
-		{"merge", "tenants:\n  - {<<: {id: a}, id: b}\n", "f:2: tenants[0].<<: unknown key: use id, name, status, content_mode, missing_usage, keys"},
+		{"merge", "tenants:\n  - {<<: {id: a}, id: b}\n", "f:2: tenants[0].<<: unknown key: use id, name, status, content_mode, missing_usage, redact, keys"},
 		{"given twice", "routes: []\nprices: []\nroutes: []\n", "f:3: routes: is given twice, first on line 1"},
 		{"key is a list", "[a]: b\n", "f:1: a key must be a word, not a list"},
 		{"boolean", "tenants:\n  - id: true\n", "f:2: tenants[0].id: must be text, not a boolean: put it in quotes"},

@@ -61,6 +61,9 @@ func (c configurator) run(ctx context.Context) (configured, error) {
 // is done.
 func (c configurator) keys(ctx context.Context, env devenv.Env) (_ devenv.Env, made bool, err error) {
 	admin, created, err := c.dashboard.Bootstrap(ctx)
+	if errors.Is(err, dashboard.ErrWrongMaster) && c.key.made {
+		return env, false, errors.Join(fmt.Errorf("%w, which %s no longer holds: bring that file back, or set ENCRYPTION_MASTER_KEY", err, c.key.path), c.key.discard())
+	}
 	if err != nil {
 		return env, false, fmt.Errorf("make admin key: %w", err)
 	}
@@ -70,10 +73,6 @@ func (c configurator) keys(ctx context.Context, env devenv.Env) (_ devenv.Env, m
 		if err := devenv.Write(c.settings.DataDir, env); err != nil {
 			return env, false, err
 		}
-	case c.key.made:
-		return env, false, errors.Join(fmt.Errorf(
-			"the database was filled under another master key, which %s no longer holds: bring that file back, or set ENCRYPTION_MASTER_KEY", c.key.path),
-			c.key.discard())
 	case env.APIKey != "" || env.AdminKey == "": // all there, or not ours to fill
 		return env, false, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,36 +15,38 @@ import (
 	"loom.internal/pkg/envelope"
 )
 
-// masterKey is the key everything is sealed with, and where it comes from.
+// masterKey is what everything is sealed with, in its versions, and where it comes from.
 type masterKey struct {
-	text config.Secret
-	path string // of the file in the data directory
-	made bool   // by this start
+	versions config.VersionedSecret
+	path     string // of the file in the data directory, which holds version 1
+	made     bool   // by this start
 }
 
-// findMasterKey takes the key of the environment, else that of the data directory,
-// else makes one there.
-func findMasterKey(dataDir string, given config.Secret) (masterKey, error) {
-	k := masterKey{text: given, path: filepath.Join(dataDir, "master.key")}
+// findMasterKey takes the keys of the environment, and version 1 from the data directory
+// where the environment has none; where there is none at all, it makes one there.
+func findMasterKey(dataDir string, given config.VersionedSecret) (masterKey, error) {
+	k := masterKey{versions: maps.Clone(given), path: filepath.Join(dataDir, "master.key")}
+	if k.versions == nil {
+		k.versions = make(config.VersionedSecret)
+	}
+	first, isGiven := given[1]
 	stored, err := os.ReadFile(k.path)
+	text := strings.TrimSpace(string(stored))
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return k, fmt.Errorf("read master key: %w", err)
-	case err == nil && given == "":
-		k.text = config.Secret(strings.TrimSpace(string(stored)))
-		if _, err := envelope.ParseMasterKey(k.text.Reveal()); err != nil {
+	case err == nil && isGiven && !sameKey(first.Reveal(), text):
+		return k, fmt.Errorf("ENCRYPTION_MASTER_KEY is another key than the one in %s, which sealed what is there: unset it, or use another data directory", k.path)
+	case err == nil && !isGiven:
+		if _, err := envelope.ParseMasterKey(text); err != nil {
 			return k, fmt.Errorf("%s: %w", k.path, err)
 		}
-	case err == nil:
-		if !sameKey(given.Reveal(), strings.TrimSpace(string(stored))) {
-			return k, fmt.Errorf("ENCRYPTION_MASTER_KEY is another key than the one in %s, which sealed what is there: unset it, or use another data directory", k.path)
-		}
-	case given != "":
-		if _, err := envelope.ParseMasterKey(given.Reveal()); err != nil {
-			return k, err
-		}
-	default:
+		k.versions[1] = config.Secret(text)
+	case len(given) == 0:
 		return k, k.make()
+	}
+	if _, err := envelope.NewRing(k.versions.Reveal()); err != nil {
+		return k, fmt.Errorf("ENCRYPTION_MASTER_KEY: %w", err)
 	}
 	return k, nil
 }
@@ -51,12 +54,12 @@ func findMasterKey(dataDir string, given config.Secret) (masterKey, error) {
 func (k *masterKey) make() error {
 	random := make([]byte, envelope.KeyLength)
 	_, _ = rand.Read(random) // never fails
-	k.text, k.made = config.Secret(hex.EncodeToString(random)), true
+	k.versions[1], k.made = config.Secret(hex.EncodeToString(random)), true
 	f, err := os.OpenFile(k.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make master key: %w", err)
 	}
-	_, err = fmt.Fprintln(f, k.text.Reveal())
+	_, err = fmt.Fprintln(f, k.versions[1].Reveal())
 	// What it seals may outlive a crash of the machine: so must the key.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("make master key: %w", errors.Join(err, os.Remove(k.path)))

@@ -49,7 +49,7 @@ type runner interface {
 
 // newServices wires the services; none runs yet. The caller closes them, whatever the
 // error.
-func newServices(ctx context.Context, s Settings, key config.Secret, e *engines, l listeners) (*services, error) {
+func newServices(ctx context.Context, s Settings, key config.VersionedSecret, e *engines, l listeners) (*services, error) {
 	v := &services{
 		engines: e, listeners: l, log: e.log,
 		registry: telemetry.NewRegistry(), ready: make(map[string]*telemetry.Readiness),
@@ -106,7 +106,7 @@ func (v *services) newAnalytics(ctx context.Context) (*analytics.Service, error)
 	return analytics.New(cfg, analytics.Deps{Log: p.log, NATS: p.nats, DB: db, Metrics: p.metrics, Ready: p.ready})
 }
 
-func (v *services) newDashboard(ctx context.Context, s Settings, key config.Secret) (*dashboard.Service, error) {
+func (v *services) newDashboard(ctx context.Context, s Settings, key config.VersionedSecret) (*dashboard.Service, error) {
 	p, err := v.parts("dashboard")
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (v *services) newDashboard(ctx context.Context, s Settings, key config.Secr
 	})
 }
 
-func (v *services) newGateway(s Settings, key config.Secret) (*gateway.Service, error) {
+func (v *services) newGateway(s Settings, key config.VersionedSecret) (*gateway.Service, error) {
 	p, err := v.parts("gateway")
 	if err != nil {
 		return nil, err

@@ -11,19 +11,19 @@ import (
 
 // Settings of Run. They are read with the prefix LOOM.
 type Settings struct {
-	DataDir       string        `split_words:"true" default:".loom" desc:"directory of loom up: databases, streams, keys"`
-	GatewayAddr   string        `split_words:"true" default:"127.0.0.1:8080" desc:"where the gateway listens"`
-	DashboardAddr string        `split_words:"true" default:"127.0.0.1:8081" desc:"where the dashboard and its API listen"`
-	OpsAddr       string        `split_words:"true" desc:"where /metrics, /healthz and /readyz of all services listen; empty: nowhere"`
-	NATSAddr      string        `envconfig:"NATS_ADDR" desc:"where the embedded NATS listens; empty: nowhere, Loom itself needs no port for it"`
-	DatabaseURL   config.Secret `split_words:"true" desc:"a running Postgres to use instead of a child process: postgres://owner:password@host/database, whose owner may create roles; one Loom a server, as roles are the server's"`
-	PGBin         string        `envconfig:"PG_BIN" desc:"directory of initdb and postgres; empty: searched for"`
-	Config        string        `desc:"manifest (loom.yaml) to apply at the start"`
-	MasterKey     config.Secret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"seals bodies and provider keys; empty: one is made in the data directory"`
-	OpenAIKey     config.Secret `envconfig:"OPENAI_API_KEY" global:"true" desc:"if set, provider openai and routes to its models are made"`
-	LogLevel      string        `split_words:"true" default:"warn" desc:"debug, info, warn or error"`
-	LogFormat     string        `split_words:"true" default:"text" desc:"text or json"`
-	Drain         time.Duration `default:"1s" desc:"how long open requests may go on after Ctrl-C; a stop takes at most three times this and two seconds"`
+	DataDir       string                 `split_words:"true" default:".loom" desc:"directory of loom up: databases, streams, keys"`
+	GatewayAddr   string                 `split_words:"true" default:"127.0.0.1:8080" desc:"where the gateway listens"`
+	DashboardAddr string                 `split_words:"true" default:"127.0.0.1:8081" desc:"where the dashboard and its API listen"`
+	OpsAddr       string                 `split_words:"true" desc:"where /metrics, /healthz and /readyz of all services listen; empty: nowhere"`
+	NATSAddr      string                 `envconfig:"NATS_ADDR" desc:"where the embedded NATS listens; empty: nowhere, Loom itself needs no port for it"`
+	DatabaseURL   config.Secret          `split_words:"true" desc:"a running Postgres to use instead of a child process: postgres://owner:password@host/database, whose owner may create roles; one Loom a server, as roles are the server's"`
+	PGBin         string                 `envconfig:"PG_BIN" desc:"directory of initdb and postgres; empty: searched for"`
+	Config        string                 `desc:"manifest (loom.yaml) to apply at the start"`
+	MasterKey     config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"seals bodies and provider keys; version 1 may be in the data directory, where it is made if there is none at all"`
+	OpenAIKey     config.Secret          `envconfig:"OPENAI_API_KEY" global:"true" desc:"if set, provider openai and routes to its models are made"`
+	LogLevel      string                 `split_words:"true" default:"warn" desc:"debug, info, warn or error"`
+	LogFormat     string                 `split_words:"true" default:"text" desc:"text or json"`
+	Drain         time.Duration          `default:"1s" desc:"how long open requests may go on after Ctrl-C; a stop takes at most three times this and two seconds"`
 
 	AllowPrivateUpstreams bool `envconfig:"GATEWAY_ALLOW_PRIVATE_UPSTREAMS" default:"true" desc:"let providers be on this machine or a private network"`
 }

@@ -52,7 +52,7 @@ func Run(ctx context.Context, s Settings, out io.Writer, log *slog.Logger) (err 
 		return err
 	}
 	defer closeDoors()
-	svc, err := newServices(ctx, s, key.text, eng, ln)
+	svc, err := newServices(ctx, s, key.versions, eng, ln)
 	defer svc.close()
 	if err != nil {
 		return err

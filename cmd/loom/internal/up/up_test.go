@@ -27,7 +27,7 @@ func TestMasterKey(t *testing.T) {
 		{"the same, spelled differently", asBase64, hex, "", false},
 		{"two keys", other, hex, "is another key than the one in", false},
 		{"given one malformed", "short", "", "must be 32 random bytes", false},
-		{"stored one malformed", "", "short", "master.key: ENCRYPTION_MASTER_KEY must be 32 random bytes", false},
+		{"stored one malformed", "", "short", "master.key: the master key must be 32 random bytes", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +38,11 @@ func TestMasterKey(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			k, err := findMasterKey(dir, config.Secret(c.given))
+			given := config.VersionedSecret{}
+			if c.given != "" {
+				given[1] = config.Secret(c.given)
+			}
+			k, err := findMasterKey(dir, given)
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %q in it", err, c.want)
@@ -54,8 +58,8 @@ func TestMasterKey(t *testing.T) {
 			if !c.made {
 				return
 			}
-			again, err := findMasterKey(dir, "")
-			if err != nil || again.made || again.text.Reveal() != k.text.Reveal() {
+			again, err := findMasterKey(dir, nil)
+			if err != nil || again.made || again.versions[1].Reveal() != k.versions[1].Reveal() {
 				t.Errorf("the next start: got another key, or %v", err)
 			}
 			if err := k.discard(); err != nil {

@@ -63,15 +63,14 @@ func (a *Admin) Apply(ctx context.Context, actor string, m *manifest.Manifest, d
 		if !dryRun {
 			result.Keys = append(result.Keys, p.keys...)
 		}
-		if err := c.flush(ctx); err != nil { // a dry run is refused what the database refuses
+		if err := c.Flush(ctx); err != nil { // a dry run is refused what the database refuses
 			return err
 		}
-		c.batch = pgx.Batch{}
 		if dryRun {
 			return errDryRun
 		}
 		var err error
-		result.Revision, err = a.revision(ctx, c.tx)
+		result.Revision, err = a.revision(ctx, c.Tx)
 		return err
 	})
 	if dryRun && errors.Is(err, errDryRun) {
@@ -110,10 +109,10 @@ func (p *plan) fault(path, format string, args ...any) {
 // record notes a change, queues its line in the access log and returns its revision.
 func (p *plan) record(ctx context.Context, tenantID string, ch Change) (int64, error) {
 	p.changes = append(p.changes, ch)
-	if err := p.audit(tenantID, ch.Kind+"."+ch.Action, map[string]any{"name": ch.Name, "fields": ch.Fields}); err != nil {
+	if err := p.Audit(tenantID, ch.Kind+"."+ch.Action, map[string]any{"name": ch.Name, "fields": ch.Fields}); err != nil {
 		return 0, err
 	}
-	return p.next(ctx)
+	return p.Next(ctx)
 }
 
 // fieldSet gathers the names of fields that differ.

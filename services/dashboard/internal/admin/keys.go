@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -18,16 +19,17 @@ const maxKeys = 1000
 
 // Key is an API key as listings show it.
 type Key struct {
-	ID        string         `json:"id"`
-	TenantID  string         `json:"tenant_id"`
-	Name      string         `json:"name"`
-	Last4     string         `json:"last4"`
-	Scopes    []tenant.Scope `json:"scopes"`
-	Models    []string       `json:"models"`
-	CreatedBy string         `json:"created_by"`
-	CreatedAt time.Time      `json:"created_at"`
-	ExpiresAt *time.Time     `json:"expires_at"`
-	RevokedAt *time.Time     `json:"revoked_at"`
+	ID          string         `json:"id"`
+	TenantID    string         `json:"tenant_id"`
+	Name        string         `json:"name"`
+	Last4       string         `json:"last4"`
+	Scopes      []tenant.Scope `json:"scopes"`
+	Models      []string       `json:"models"`
+	ContentMode string         `json:"content_mode"`
+	CreatedBy   string         `json:"created_by"`
+	CreatedAt   time.Time      `json:"created_at"`
+	ExpiresAt   *time.Time     `json:"expires_at"`
+	RevokedAt   *time.Time     `json:"revoked_at"`
 }
 
 // Keys lists a tenant's keys: live ones first, the newest of each first.
@@ -38,7 +40,7 @@ func (a *Admin) Keys(ctx context.Context, tenantID string) ([]Key, error) {
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			SELECT id, tenant_id, name, last4, scopes, models, created_by, created_at, expires_at, revoked_at
+			SELECT id, tenant_id, name, last4, scopes, models, content_mode, created_by, created_at, expires_at, revoked_at
 			FROM api_keys WHERE tenant_id = $1
 			ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT $2`, tenantID, maxKeys)
 		if err != nil {
@@ -66,10 +68,10 @@ func (a *Admin) CreateKey(ctx context.Context, actor, tenantID string, want mani
 		return Key{}, "", err
 	}
 	err = a.change(ctx, actor, func(c *change) error {
-		if err := mustExist(ctx, c.tx, tenantID); err != nil {
+		if err := mustExist(ctx, c.Tx, tenantID); err != nil {
 			return err
 		}
-		revision, err := c.next(ctx)
+		revision, err := c.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -78,7 +80,7 @@ func (a *Admin) CreateKey(ctx context.Context, actor, tenantID string, want mani
 			return err
 		}
 		key, secret = made, text.Reveal()
-		return c.audit(tenantID, "key.create", map[string]any{"id": key.ID, "name": key.Name})
+		return c.Audit(tenantID, "key.create", map[string]any{"id": key.ID, "name": key.Name})
 	})
 	if err != nil {
 		return Key{}, "", fmt.Errorf("create key %q of tenant %s: %w", want.Name, tenantID, err)
@@ -94,7 +96,7 @@ func (a *Admin) RevokeKey(ctx context.Context, actor, id string) (at time.Time, 
 			tenantID, name string
 			since          *time.Time
 		)
-		err := c.tx.QueryRow(ctx, `SELECT tenant_id, name, revoked_at FROM api_keys WHERE id = $1`, id).Scan(&tenantID, &name, &since)
+		err := c.Tx.QueryRow(ctx, `SELECT tenant_id, name, revoked_at FROM api_keys WHERE id = $1`, id).Scan(&tenantID, &name, &since)
 		if err != nil {
 			return err
 		}
@@ -102,15 +104,15 @@ func (a *Admin) RevokeKey(ctx context.Context, actor, id string) (at time.Time, 
 			at = since.UTC()
 			return nil
 		}
-		revision, err := c.next(ctx)
+		revision, err := c.Next(ctx)
 		if err != nil {
 			return err
 		}
 		at = c.now().UTC().Truncate(time.Microsecond)
-		c.write(`UPDATE api_keys SET revoked_at = @at, revision = @revision WHERE id = @id`,
+		c.Write(`UPDATE api_keys SET revoked_at = @at, revision = @revision WHERE id = @id`,
 			pgx.NamedArgs{"id": id, "at": at, "revision": revision})
-		c.write(`DELETE FROM sessions WHERE key_id = @id AND NOT admin`, pgx.NamedArgs{"id": id})
-		return c.audit(tenantID, "key.revoke", map[string]any{"id": id, "name": name})
+		c.Write(`DELETE FROM sessions WHERE key_id = @id AND NOT admin`, pgx.NamedArgs{"id": id})
+		return c.Audit(tenantID, "key.revoke", map[string]any{"id": id, "name": name})
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("revoke key: %w", err)
@@ -126,20 +128,20 @@ func (c *change) newKey(tenantID string, want manifest.Key, revision int64) (ten
 	}
 	key := Key{
 		ID: text.ID(), TenantID: tenantID, Name: want.Name, Last4: text.Last4(),
-		Scopes: want.Scopes, Models: emptyNotNil(want.Models),
-		CreatedBy: c.actor, CreatedAt: c.now().Truncate(time.Microsecond), ExpiresAt: micro(want.ExpiresAt),
+		Scopes: want.Scopes, Models: emptyNotNil(want.Models), ContentMode: cmp.Or(want.ContentMode, "full"),
+		CreatedBy: c.Actor, CreatedAt: c.now().Truncate(time.Microsecond), ExpiresAt: micro(want.ExpiresAt),
 	}
 	if len(key.Scopes) == 0 {
 		key.Scopes = tenant.Scopes()
 	}
 	key.utc()
 	hash := c.hasher.Hash(text)
-	c.write(`
-		INSERT INTO api_keys (id, tenant_id, name, hash, last4, scopes, models, created_by, created_at, expires_at, revision)
-		VALUES (@id, @tenant, @name, @hash, @last4, @scopes, @models, @created_by, @created_at, @expires_at, @revision)`,
+	c.Write(`
+		INSERT INTO api_keys (id, tenant_id, name, hash, last4, scopes, models, content_mode, created_by, created_at, expires_at, revision)
+		VALUES (@id, @tenant, @name, @hash, @last4, @scopes, @models, @content_mode, @created_by, @created_at, @expires_at, @revision)`,
 		pgx.NamedArgs{
 			"id": key.ID, "tenant": tenantID, "name": key.Name, "hash": hash[:], "last4": key.Last4,
-			"scopes": key.Scopes, "models": key.Models, "created_by": key.CreatedBy, "created_at": key.CreatedAt,
+			"scopes": key.Scopes, "models": key.Models, "content_mode": key.ContentMode, "created_by": key.CreatedBy, "created_at": key.CreatedAt,
 			"expires_at": key.ExpiresAt, "revision": revision,
 		})
 	return text, key, nil

@@ -35,7 +35,7 @@ func (p *plan) prices(ctx context.Context) error {
 	for _, want := range p.m.Prices {
 		providers = append(providers, want.Provider)
 	}
-	stored, err := collect(ctx, p.tx, storedPrice.key, `
+	stored, err := collect(ctx, p.Tx, storedPrice.key, `
 		SELECT provider, model, from_date, input, cached_input, cache_write, cache_write_1h, output
 		FROM prices WHERE provider = ANY ($1)`, providers)
 	if err != nil {
@@ -89,7 +89,7 @@ func (p *plan) price(ctx context.Context, path string, want manifest.Price, stor
 	if err != nil {
 		return err
 	}
-	p.write(`
+	p.Write(`
 		INSERT INTO prices (provider, model, from_date, input, cached_input, cache_write, cache_write_1h, output, revision)
 		VALUES (@provider, @model, @from, @input, @cached_input, @cache_write, @cache_write_1h, @output, @revision)
 		ON CONFLICT (provider, model, from_date) DO UPDATE SET input = @input, cached_input = @cached_input,

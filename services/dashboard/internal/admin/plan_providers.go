@@ -11,30 +11,31 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"loom.internal/pkg/catalog"
+	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/manifest"
 )
 
 type storedProvider struct {
-	Name             string
-	Kind             catalog.Kind
-	BaseURL          string
-	Secret           []byte
-	SecretIV         []byte
-	SecretKeyVersion *int32
-	Options          catalog.ProviderOptions
+	Name                string
+	Kind                catalog.Kind
+	BaseURL             string
+	Secret              []byte
+	SecretIV            []byte
+	SecretMasterVersion *int32
+	Options             catalog.ProviderOptions
 }
 
 // sealed is the provider's secret as the catalogue has it; nil if it has none.
-func (s storedProvider) sealed() *catalog.Secret {
-	if s.Secret == nil || s.SecretKeyVersion == nil {
+func (s storedProvider) sealed() *envelope.Wrapped {
+	if s.Secret == nil || s.SecretMasterVersion == nil {
 		return nil
 	}
-	return &catalog.Secret{Ciphertext: s.Secret, IV: s.SecretIV, KeyVersion: uint32(*s.SecretKeyVersion)} //nolint:gosec // written from a uint32 in range
+	return &envelope.Wrapped{Ciphertext: s.Secret, IV: s.SecretIV, MasterVersion: uint32(*s.SecretMasterVersion)} //nolint:gosec // written from a uint32 in range
 }
 
 func (p *plan) providers(ctx context.Context) error {
-	stored, err := collect(ctx, p.tx, func(s storedProvider) string { return s.Name },
-		`SELECT name, kind, base_url, secret, secret_iv, secret_key_version, options FROM providers`)
+	stored, err := collect(ctx, p.Tx, func(s storedProvider) string { return s.Name },
+		`SELECT name, kind, base_url, secret, secret_iv, secret_master_version, options FROM providers`)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (p *plan) providers(ctx context.Context) error {
 func (p *plan) provider(ctx context.Context, path string, want manifest.Provider, have storedProvider, exists bool) error {
 	next := want.Resolve()
 	next.Secret = have.sealed()
-	newSecret, err := p.secret(path+".secret", &next, want.Secret, have)
+	newSecret, err := p.secret(ctx, path+".secret", &next, want.Secret, have)
 	if err != nil {
 		return err
 	}
@@ -84,31 +85,31 @@ func (p *plan) provider(ctx context.Context, path string, want manifest.Provider
 		"secret": nil, "iv": nil, "version": nil, "options": options,
 	}
 	if next.Secret != nil {
-		args["secret"], args["iv"], args["version"] = next.Secret.Ciphertext, next.Secret.IV, int64(next.Secret.KeyVersion)
+		args["secret"], args["iv"], args["version"] = next.Secret.Ciphertext, next.Secret.IV, int64(next.Secret.MasterVersion)
 	}
-	p.write(`
-		INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_key_version, options, revision)
+	p.Write(`
+		INSERT INTO providers (name, kind, base_url, secret, secret_iv, secret_master_version, options, revision)
 		VALUES (@name, @kind, @base_url, @secret, @iv, @version, @options, @revision)
 		ON CONFLICT (name) DO UPDATE SET kind = @kind, base_url = @base_url, secret = @secret, secret_iv = @iv,
-		    secret_key_version = @version, options = @options, revision = @revision`, args)
+		    secret_master_version = @version, options = @options, revision = @revision`, args)
 	return nil
 }
 
 // secret decides what secret the provider is to have, given the stored one in it and
 // the one that the manifest brings, if any; changed says that it is not the stored one.
-func (p *plan) secret(path string, next *catalog.Provider, given string, have storedProvider) (changed bool, err error) {
+func (p *plan) secret(ctx context.Context, path string, next *catalog.Provider, given string, have storedProvider) (changed bool, err error) {
 	if next.Kind == catalog.Demo {
 		changed, next.Secret = next.Secret != nil, nil
 		return changed, nil
 	}
 	// A secret is sealed for the origins it is sent to, so one that opens for the new
 	// addresses is one that may go there.
-	opened, err := next.OpenSecret(p.ring)
+	opened, err := next.OpenSecret(ctx, p.ring.Wrapper())
 	fits := next.Secret != nil && err == nil
 	same := fits && subtle.ConstantTimeCompare([]byte(opened), []byte(given)) == 1
 	switch {
 	case given != "" && !same:
-		if next.Secret, err = next.SealSecret(p.ring, given); err != nil {
+		if next.Secret, err = next.SealSecret(ctx, p.ring.Wrapper(), given); err != nil {
 			return false, fmt.Errorf("seal secret of provider %s: %w", next.Name, err)
 		}
 		return true, nil
@@ -133,7 +134,7 @@ func (s storedProvider) hosts() []string {
 // providerNames are all providers there will be, those the manifest declares wrongly
 // included: their own faults are told already.
 func (p *plan) providerNames(ctx context.Context) (map[string]bool, error) {
-	rows, err := p.tx.Query(ctx, `SELECT name FROM providers`)
+	rows, err := p.Tx.Query(ctx, `SELECT name FROM providers`)
 	if err != nil {
 		return nil, fmt.Errorf("read providers: %w", err)
 	}

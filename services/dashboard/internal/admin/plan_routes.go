@@ -19,7 +19,7 @@ type storedRoute struct {
 }
 
 func (p *plan) routes(ctx context.Context) error {
-	stored, err := collect(ctx, p.tx, func(s storedRoute) string { return s.Model }, `SELECT model, targets, on_disconnect, options FROM routes`)
+	stored, err := collect(ctx, p.Tx, func(s storedRoute) string { return s.Model }, `SELECT model, targets, on_disconnect, options FROM routes`)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (p *plan) route(ctx context.Context, next, have storedRoute, exists bool) e
 	if err != nil {
 		return fmt.Errorf("encode route %s: %w", next.Model, err)
 	}
-	p.write(`
+	p.Write(`
 		INSERT INTO routes (model, targets, on_disconnect, options, revision)
 		VALUES (@model, @targets, @on_disconnect, @options, @revision)
 		ON CONFLICT (model) DO UPDATE SET targets = @targets, on_disconnect = @on_disconnect, options = @options, revision = @revision`,

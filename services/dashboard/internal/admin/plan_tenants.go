@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"loom.internal/pkg/manifest"
+	"loom.internal/pkg/redact"
 	"loom.internal/pkg/tenant"
 )
 
@@ -19,18 +21,20 @@ type storedTenant struct {
 	Status       tenant.Status
 	ContentMode  string
 	MissingUsage tenant.MissingUsage
+	Redact       redact.Rules
 }
 
 type keyName struct{ tenantID, name string }
 
 type storedKey struct {
-	ID        string
-	TenantID  string
-	Name      string
-	Scopes    []tenant.Scope
-	Models    []string
-	ExpiresAt *time.Time
-	Revoked   bool
+	ID          string
+	TenantID    string
+	Name        string
+	Scopes      []tenant.Scope
+	Models      []string
+	ContentMode string
+	ExpiresAt   *time.Time
+	Revoked     bool
 }
 
 func (s storedKey) key() keyName { return keyName{s.TenantID, s.Name} }
@@ -40,14 +44,14 @@ func (p *plan) tenants(ctx context.Context) error {
 	for _, t := range p.m.Tenants {
 		ids = append(ids, t.ID)
 	}
-	tenants, err := collect(ctx, p.tx, func(s storedTenant) string { return s.ID },
-		`SELECT id, name, status, content_mode, missing_usage FROM tenants WHERE id = ANY ($1)`, ids)
+	tenants, err := collect(ctx, p.Tx, func(s storedTenant) string { return s.ID },
+		`SELECT id, name, status, content_mode, missing_usage, redact FROM tenants WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return err
 	}
 	// Of keys with the same name, at most one is live; it comes last, and stays in the map.
-	keys, err := collect(ctx, p.tx, storedKey.key, `
-		SELECT id, tenant_id, name, scopes, models, expires_at, revoked_at IS NOT NULL AS revoked
+	keys, err := collect(ctx, p.Tx, storedKey.key, `
+		SELECT id, tenant_id, name, scopes, models, content_mode, expires_at, revoked_at IS NOT NULL AS revoked
 		FROM api_keys WHERE tenant_id = ANY ($1) ORDER BY revoked_at IS NULL`, ids)
 	if err != nil {
 		return err
@@ -81,12 +85,17 @@ func (p *plan) tenant(ctx context.Context, want manifest.Tenant, have storedTena
 		Status:       cmp.Or(want.Status, have.Status, tenant.Active),
 		ContentMode:  cmp.Or(want.ContentMode, have.ContentMode, "full"),
 		MissingUsage: cmp.Or(want.MissingUsage, have.MissingUsage, tenant.MissingNone),
+		Redact:       have.Redact,
+	}
+	if want.Redact != nil {
+		next.Redact = *want.Redact
 	}
 	fields := fieldSet{}
 	fields.add("name", next.Name != have.Name)
 	fields.add("status", next.Status != have.Status)
 	fields.add("content_mode", next.ContentMode != have.ContentMode)
 	fields.add("missing_usage", next.MissingUsage != have.MissingUsage)
+	fields.add("redact", !reflect.DeepEqual(next.Redact, have.Redact))
 	if len(fields) == 0 {
 		return nil
 	}
@@ -98,20 +107,25 @@ func (p *plan) tenant(ctx context.Context, want manifest.Tenant, have storedTena
 	if err != nil {
 		return err
 	}
-	p.write(`
-		INSERT INTO tenants (id, name, status, content_mode, missing_usage, revision) VALUES (@id, @name, @status, @content_mode, @missing_usage, @revision)
-		ON CONFLICT (id) DO UPDATE SET name = @name, status = @status, content_mode = @content_mode, missing_usage = @missing_usage, revision = @revision`,
+	p.Write(`
+		INSERT INTO tenants (id, name, status, content_mode, missing_usage, redact, revision)
+		VALUES (@id, @name, @status, @content_mode, @missing_usage, @redact, @revision)
+		ON CONFLICT (id) DO UPDATE SET name = @name, status = @status, content_mode = @content_mode,
+		    missing_usage = @missing_usage, redact = @redact, revision = @revision`,
 		pgx.NamedArgs{
 			"id": next.ID, "name": next.Name, "status": string(next.Status), "content_mode": next.ContentMode,
-			"missing_usage": string(next.MissingUsage), "revision": revision,
+			"missing_usage": string(next.MissingUsage), "redact": next.Redact, "revision": revision,
 		})
-	return nil
+	if next.Status != tenant.Active {
+		return nil // a data key would seal nothing
+	}
+	return p.ring.Ensure(ctx, p.Change, want.ID)
 }
 
 func (p *plan) key(ctx context.Context, path, tenantID string, want manifest.Key, have storedKey, exists bool) error {
 	name := tenantID + "/" + want.Name
 	if !exists {
-		fields := []string{"scopes", "models", "expires_at"}
+		fields := []string{"scopes", "models", "content_mode", "expires_at"}
 		revision, err := p.record(ctx, tenantID, Change{Action: "create", Kind: "key", Name: name, Fields: fields})
 		if err != nil {
 			return err
@@ -138,7 +152,9 @@ func (p *plan) key(ctx context.Context, path, tenantID string, want manifest.Key
 	if want.ExpiresAt != nil {
 		next.ExpiresAt = want.ExpiresAt
 	}
+	next.ContentMode = cmp.Or(want.ContentMode, have.ContentMode)
 	fields := fieldSet{}
+	fields.add("content_mode", have.ContentMode != next.ContentMode)
 	fields.add("scopes", !sameSet(have.Scopes, next.Scopes))
 	fields.add("models", !sameSet(have.Models, next.Models))
 	fields.add("expires_at", next.ExpiresAt != nil && (have.ExpiresAt == nil || !have.ExpiresAt.Equal(next.ExpiresAt.Truncate(time.Microsecond))))
@@ -149,9 +165,9 @@ func (p *plan) key(ctx context.Context, path, tenantID string, want manifest.Key
 	if err != nil {
 		return err
 	}
-	p.write(`UPDATE api_keys SET scopes = @scopes, models = @models, expires_at = @expires_at, revision = @revision WHERE id = @id`,
+	p.Write(`UPDATE api_keys SET scopes = @scopes, models = @models, content_mode = @content_mode, expires_at = @expires_at, revision = @revision WHERE id = @id`,
 		pgx.NamedArgs{
-			"id": have.ID, "scopes": next.Scopes, "models": emptyNotNil(next.Models),
+			"id": have.ID, "scopes": next.Scopes, "models": emptyNotNil(next.Models), "content_mode": next.ContentMode,
 			"expires_at": micro(next.ExpiresAt), "revision": revision,
 		})
 	return nil

@@ -89,8 +89,8 @@ func (a *Admin) writeTenant(ctx context.Context, actor string, want manifest.Ten
 	}
 	err := a.change(ctx, actor, func(c *change) error {
 		p := &plan{change: c}
-		stored, err := collect(ctx, c.tx, func(s storedTenant) string { return s.ID },
-			`SELECT id, name, status, content_mode, missing_usage FROM tenants WHERE id = $1`, want.ID)
+		stored, err := collect(ctx, c.Tx, func(s storedTenant) string { return s.ID },
+			`SELECT id, name, status, content_mode, missing_usage, redact FROM tenants WHERE id = $1`, want.ID)
 		if err != nil {
 			return err
 		}

@@ -45,15 +45,20 @@ func (p *Principal) Actor() string {
 // Has reports whether the principal holds the right.
 func (p *Principal) Has(s tenant.Scope) bool { return slices.Contains(p.Scopes, s) }
 
+// Hasher gives what hashes API keys.
+type Hasher interface {
+	Hasher(ctx context.Context) (*tenant.Hasher, error)
+}
+
 // Authenticator looks keys and sessions up, through a pool of the role loom_admin.
 type Authenticator struct {
 	db     *pgxpool.Pool
-	hasher *tenant.Hasher
+	hasher Hasher
 	now    func() time.Time
 }
 
 // New takes the clock sessions and keys expire by.
-func New(db *pgxpool.Pool, hasher *tenant.Hasher, now func() time.Time) *Authenticator {
+func New(db *pgxpool.Pool, hasher Hasher, now func() time.Time) *Authenticator {
 	return &Authenticator{db: db, hasher: hasher, now: now}
 }
 
@@ -107,7 +112,11 @@ func (a *Authenticator) Key(ctx context.Context, text string) (*Principal, error
 		return nil, err
 	}
 	// The look-up is by a keyed hash: how long it takes says nothing about the key.
-	hash := a.hasher.Hash(key)
+	hasher, err := a.hasher.Hasher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hash := hasher.Hash(key)
 	if key.Admin() {
 		return a.adminKey(ctx, `hash = $1`, hash[:])
 	}

@@ -159,12 +159,9 @@ func (a *API) updateTenant(c echo.Context) error {
 }
 
 func (a *API) listKeys(c echo.Context) error {
-	if err := noParams(c); err != nil {
+	id, err := tenantOf(c)
+	if err != nil {
 		return err
-	}
-	id := c.Param("id")
-	if !event.ValidTenant(id) {
-		return errNotFound
 	}
 	keys, err := a.Admin.Keys(c.Request().Context(), id)
 	if err != nil {

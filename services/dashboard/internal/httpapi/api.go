@@ -17,6 +17,7 @@ import (
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/auth"
 	"loom.internal/services/dashboard/internal/dead"
+	"loom.internal/services/dashboard/internal/keyring"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
@@ -29,6 +30,7 @@ type Options struct {
 	Traces  *traces.Reader
 	Stats   *stats.Reader
 	Admin   *admin.Admin
+	Keys    *keyring.Keyring
 	Push    func(context.Context) error // tells gateways of what was changed
 
 	Verifier *verify.Verifier

@@ -14,6 +14,7 @@ import (
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/dead"
+	"loom.internal/services/dashboard/internal/keyring"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
 )
@@ -56,6 +57,10 @@ func answer(err error) *apiError {
 		return badParameter("cursor", traces.ErrCursor.Error())
 	case errors.Is(err, traces.ErrNotRecorded):
 		return &apiError{http.StatusNotFound, "payload_not_recorded", traces.ErrNotRecorded.Error(), nil}
+	case errors.Is(err, keyring.ErrShredded):
+		return &apiError{http.StatusGone, "payload_shredded", "the bodies of this trace were shredded: the key they were sealed with is gone for good", nil}
+	case errors.Is(err, keyring.ErrPosition):
+		return badParameter("from", keyring.ErrPosition.Error())
 	case errors.Is(err, traces.ErrUnreadable):
 		return &apiError{http.StatusInternalServerError, "payload_unreadable", traces.ErrUnreadable.Error(), nil}
 	case errors.Is(err, dead.ErrSubject):

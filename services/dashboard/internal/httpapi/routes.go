@@ -29,6 +29,9 @@ const (
 	deadEvents = "/api/v1/admin/dead"
 	verifying  = "/api/v1/admin/verify"
 	gaps       = "/api/v1/admin/gaps"
+	masters    = "/api/v1/admin/master-keys"
+	dataKeys   = "/api/v1/admin/data-keys"
+	tenantData = "/api/v1/admin/tenants/:id/data-keys"
 )
 
 // routes is every route of the API and who may call it.
@@ -59,6 +62,13 @@ func (a *API) routes() []route {
 		{http.MethodGet, tenantKeys, admin, a.listKeys},
 		{http.MethodPost, tenantKeys, admin, a.createKey},
 		{http.MethodDelete, "/api/v1/admin/keys/:id", admin, a.revokeKey},
+
+		{http.MethodGet, masters, admin, a.listMasters},
+		{http.MethodPost, masters + "/rewrap", admin, a.rewrap},
+		{http.MethodGet, dataKeys, admin, a.listDataKeys},
+		{http.MethodPost, tenantData, admin, a.rotateDataKey},
+		{http.MethodPost, tenantData + "/reencrypt", admin, a.reencrypt},
+		{http.MethodPost, tenantData + "/shred", admin, a.shred},
 
 		{http.MethodGet, verifying, admin, a.verify},
 		{http.MethodPost, gaps, admin, a.acknowledgeGap},

@@ -35,26 +35,26 @@ const (
 // start is before the first row: every trace of w sorts below its end.
 func start(w query.Window) position { return position{window: w, at: w.To} }
 
-func (r *Reader) encode(p position, q Query) (string, error) {
+func encode(key []byte, p position, q Query) (string, error) {
 	b := make([]byte, 0, positionLength+macLength)
 	for _, t := range []time.Time{p.window.From, p.window.To, p.at} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro()))
 	}
 	b = append(b, p.id[:]...)
-	mac, err := r.cursorMAC(b, q)
+	mac, err := cursorMAC(key, b, q)
 	if err != nil {
 		return "", err
 	}
 	return base64.RawURLEncoding.EncodeToString(append(b, mac...)), nil
 }
 
-func (r *Reader) decode(cursor string, q Query) (position, error) {
+func decode(key []byte, cursor string, q Query) (position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) != positionLength+macLength {
 		return position{}, ErrCursor
 	}
 	body, mac := b[:positionLength], b[positionLength:]
-	want, err := r.cursorMAC(body, q)
+	want, err := cursorMAC(key, body, q)
 	if err != nil {
 		return position{}, err
 	}
@@ -68,7 +68,7 @@ func (r *Reader) decode(cursor string, q Query) (position, error) {
 }
 
 // cursorMAC binds a position to the tenant and to the parameters as they were sent.
-func (r *Reader) cursorMAC(body []byte, q Query) ([]byte, error) {
+func cursorMAC(key, body []byte, q Query) ([]byte, error) {
 	bound, err := json.Marshal(struct {
 		Tenant, Asked string
 		Filter        query.Filter
@@ -76,7 +76,7 @@ func (r *Reader) cursorMAC(body []byte, q Query) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bind cursor: %w", err)
 	}
-	mac := hmac.New(sha256.New, r.cursorKey)
+	mac := hmac.New(sha256.New, key)
 	mac.Write(body) // of fixed length
 	mac.Write(bound)
 	return mac.Sum(nil)[:macLength], nil

@@ -27,12 +27,14 @@ func (r *Reader) Get(ctx context.Context, tenantID string, id uuid.UUID) (Detail
 			       t.usage_raw, t.usage_source, t.service_tier, t.region, t.end_user, t.session_id,
 			       t.finish_reasons, t.tool_names, t.gap_p50_us, t.gap_p99_us, t.request_bytes, t.response_bytes,
 			       t.chunks, t.content_mode, t.producer_id, t.producer_epoch, t.producer_seq, t.recorded_at,
-			       CASE WHEN b.request_body IS NULL AND b.response_body IS NULL THEN 'not_recorded' ELSE 'available' END,
+			       CASE WHEN b.request_body IS NULL AND b.response_body IS NULL THEN 'not_recorded'
+			            WHEN s.state = 'shredded' THEN 'shredded' ELSE 'available' END,
 			       u.cost, coalesce(u.cost_status, 'pending'), nullif(u.price_version, ''), nullif(u.unpriced_why, ''),
 			       u.input_uncached, u.cache_read, u.cache_write, u.cache_write_1h, u.output, u.reasoning
 			FROM traces t
 			LEFT JOIN usage_facts u ON u.tenant_id = t.tenant_id AND u.started_at = t.started_at AND u.trace_id = t.trace_id
 			LEFT JOIN trace_bodies b ON b.tenant_id = t.tenant_id AND b.started_at = t.started_at AND b.trace_id = t.trace_id
+			LEFT JOIN tenant_keys s ON s.tenant_id = t.tenant_id AND s.epoch = b.encryption_key_version
 			LEFT JOIN api_keys k ON k.id = t.key_id
 			WHERE t.tenant_id = $1 AND t.trace_id = $2
 			LIMIT 1`, tenantID, id).Scan(

@@ -31,15 +31,18 @@ type Page struct {
 // List reads a page. A walk through all pages sees each trace of its window that was
 // there at its start exactly once. The error is ErrCursor for a cursor of another query.
 func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
+	key, err := r.keys.CursorKey(ctx)
+	if err != nil {
+		return Page{}, err
+	}
 	from := start(q.Window)
 	if q.Cursor != "" {
-		var err error
-		if from, err = r.decode(q.Cursor, q); err != nil {
+		if from, err = decode(key, q.Cursor, q); err != nil {
 			return Page{}, err
 		}
 	}
 	page := Page{Window: from.window}
-	err := store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
+	err = store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT t.trace_id::text AS id, t.started_at, t.outcome, t.http_status, t.error_class, t.endpoint,
 			       t.model, t.model_requested, t.provider, t.key_id, k.name AS key_name,
@@ -91,7 +94,7 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 		if err != nil {
 			return Page{}, fmt.Errorf("list traces: id %q: %w", last.ID, err)
 		}
-		next, err := r.encode(position{window: from.window, at: last.StartedAt, id: id}, q)
+		next, err := encode(key, position{window: from.window, at: last.StartedAt, id: id}, q)
 		if err != nil {
 			return Page{}, err
 		}

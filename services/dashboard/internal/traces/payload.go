@@ -12,6 +12,7 @@ import (
 
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/store"
+	"loom.internal/services/dashboard/internal/keyring"
 )
 
 // Why a payload is not shown.
@@ -42,32 +43,37 @@ type Body struct {
 }
 
 type sealedBody struct {
-	ciphertext, iv, digest []byte
-	codec                  *int16
-	length                 *int64
-	truncated              bool
+	ciphertext, iv []byte
+	codec          *int16
+	length         *int64
+	truncated      bool
 }
 
 // Payload decrypts the bodies of a trace. That v sees them is in the access log, and
 // committed, before the first is opened: no row, no plaintext. It fails with
-// store.ErrNotFound, ErrNotRecorded or ErrUnreadable; then nothing is in clear.
+// store.ErrNotFound, ErrNotRecorded, keyring.ErrShredded or ErrUnreadable; then nothing is
+// in clear.
 func (r *Reader) Payload(ctx context.Context, tenantID string, id uuid.UUID, v Viewer) (Payload, error) {
 	var (
 		suite             *int16
 		version           *int32
 		request, response sealedBody
 	)
+	var (
+		wrapped envelope.WrappedDataKey
+		keyErr  error // told once the view is in the log
+	)
 	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT b.encryption_suite, b.encryption_key_version,
-			       b.request_body, b.request_iv, b.request_sha256, b.request_codec, b.request_length, coalesce(b.request_truncated, false),
-			       b.response_body, b.response_iv, b.response_sha256, b.response_codec, b.response_length, coalesce(b.response_truncated, false)
+			       b.request_body, b.request_iv, b.request_codec, b.request_length, coalesce(b.request_truncated, false),
+			       b.response_body, b.response_iv, b.response_codec, b.response_length, coalesce(b.response_truncated, false)
 			FROM traces t
 			LEFT JOIN trace_bodies b ON b.tenant_id = t.tenant_id AND b.started_at = t.started_at AND b.trace_id = t.trace_id
 			WHERE t.tenant_id = $1 AND t.trace_id = $2
 			LIMIT 1`, tenantID, id).Scan(&suite, &version,
-			&request.ciphertext, &request.iv, &request.digest, &request.codec, &request.length, &request.truncated,
-			&response.ciphertext, &response.iv, &response.digest, &response.codec, &response.length, &response.truncated)
+			&request.ciphertext, &request.iv, &request.codec, &request.length, &request.truncated,
+			&response.ciphertext, &response.iv, &response.codec, &response.length, &response.truncated)
 		if err != nil {
 			return fmt.Errorf("payload of trace %s: %w", id, err)
 		}
@@ -81,13 +87,31 @@ func (r *Reader) Payload(ctx context.Context, tenantID string, id uuid.UUID, v V
 		if err != nil {
 			return fmt.Errorf("log access to trace %s: %w", id, err)
 		}
+		if version == nil {
+			return fmt.Errorf("%w: its row is not whole", ErrUnreadable)
+		}
+		wrapped, keyErr = keyring.Find(ctx, tx, tenantID, *version)
 		return nil
 	})
 	if err != nil {
 		return Payload{}, err
 	}
+	var data *envelope.DataKey
+	if err = keyErr; err == nil {
+		data, err = wrapped.Unwrap(ctx, r.keys.Wrapper(), tenantID)
+	}
+	if errors.Is(err, keyring.ErrNoKey) || errors.Is(err, envelope.ErrOpen) || errors.Is(err, envelope.ErrUnknownKeyVersion) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if err != nil {
+		return Payload{}, err
+	}
+	traceKey, err := data.Trace(id.String())
+	if err != nil {
+		return Payload{}, err
+	}
 	open := func(field envelope.Field, b sealedBody) (*Body, error) {
-		return r.open(envelope.Ref{TenantID: tenantID, TraceID: id.String(), Field: field}, b, suite, version)
+		return open(traceKey, field, b, suite, *version)
 	}
 	var p Payload
 	if p.Request, err = open(envelope.FieldRequest, request); err != nil {
@@ -110,20 +134,20 @@ func fields(request, response sealedBody) []string {
 	return names
 }
 
-func (r *Reader) open(ref envelope.Ref, b sealedBody, suite *int16, version *int32) (*Body, error) {
+func open(key *envelope.TraceKey, field envelope.Field, b sealedBody, suite *int16, version int32) (*Body, error) {
 	if b.ciphertext == nil {
 		return nil, nil
 	}
-	if suite == nil || version == nil || b.codec == nil || b.length == nil || len(b.digest) != 32 ||
-		*suite < 0 || *suite > 255 || *b.codec < 0 || *b.codec > 255 || *version < 0 {
+	if suite == nil || b.codec == nil || b.length == nil ||
+		*suite < 0 || *suite > 255 || *b.codec < 0 || *b.codec > 255 {
 		return nil, fmt.Errorf("%w: its row is not whole", ErrUnreadable)
 	}
-	plain, err := r.ring.Open(ref, envelope.Sealed{
-		Ciphertext: b.ciphertext, IV: b.iv, SHA256: [32]byte(b.digest),
-		Suite: uint8(*suite), Codec: uint8(*b.codec), KeyVersion: uint32(*version), PlainLen: *b.length,
+	plain, err := key.Open(field, envelope.Sealed{
+		Ciphertext: b.ciphertext, IV: b.iv, Suite: uint8(*suite), Codec: envelope.Codec(*b.codec),
+		Epoch: uint32(version), PlainLen: *b.length, //nolint:gosec // a key of that epoch was found
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, ref.Field, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, field, err)
 	}
 	body := &Body{Truncated: b.truncated, Length: len(plain)}
 	if utf8.Valid(plain) {

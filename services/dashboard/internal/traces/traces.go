@@ -5,31 +5,23 @@ package traces
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/pricing"
+	"loom.internal/services/dashboard/internal/keyring"
 )
 
 // Reader reads traces through a pool of the role loom_dashboard.
 type Reader struct {
-	db        *pgxpool.Pool
-	ring      *envelope.Ring
-	cursorKey []byte
+	db   *pgxpool.Pool
+	keys *keyring.Keyring
 }
 
-// NewReader takes the ring that opens bodies.
-func NewReader(db *pgxpool.Pool, ring *envelope.Ring) (*Reader, error) {
-	key, err := ring.Derive(ring.Active(), "cursor")
-	if err != nil {
-		return nil, fmt.Errorf("cursor key: %w", err)
-	}
-	return &Reader{db: db, ring: ring, cursorKey: key}, nil
-}
+// NewReader takes the keyring that opens bodies.
+func NewReader(db *pgxpool.Pool, keys *keyring.Keyring) *Reader { return &Reader{db: db, keys: keys} }
 
 // Micros is a duration in microseconds. In JSON it is a number of milliseconds.
 type Micros int64

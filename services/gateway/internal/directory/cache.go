@@ -23,6 +23,7 @@ const (
 type cache[K comparable, V any] struct {
 	metrics cacheMetrics
 	ttl     time.Duration
+	decode  func(name string, data []byte) (V, error) // of a record of the bucket
 
 	mu       sync.Mutex
 	known    *lru.Cache[K, record[V]]
@@ -37,7 +38,7 @@ type record[V any] struct {
 	epoch uint64
 }
 
-func newCache[K comparable, V any](size int, ttl time.Duration, m cacheMetrics) (*cache[K, V], error) {
+func newCache[K comparable, V any](size int, ttl time.Duration, m cacheMetrics, decode func(string, []byte) (V, error)) (*cache[K, V], error) {
 	known, err := lru.New[K, record[V]](size)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -46,7 +47,7 @@ func newCache[K comparable, V any](size int, ttl time.Duration, m cacheMetrics) 
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	return &cache[K, V]{known: known, missing: missing, ttl: ttl, metrics: m}, nil
+	return &cache[K, V]{known: known, missing: missing, ttl: ttl, metrics: m, decode: decode}, nil
 }
 
 func (c *cache[K, V]) get(key K) (V, state) {
@@ -69,6 +70,14 @@ func (c *cache[K, V]) get(key K) (V, state) {
 	}
 	c.metrics.misses.Inc()
 	return none, unknown
+}
+
+// peek is the cached record, out of date or not.
+func (c *cache[K, V]) peek(key K) (V, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, ok := c.known.Peek(key)
+	return r.value, ok
 }
 
 // generation is to be taken before a read of the bucket and given to add with what

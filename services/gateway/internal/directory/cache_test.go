@@ -11,7 +11,7 @@ import (
 
 func newTestCache(t *testing.T) *cache[string, int] {
 	t.Helper()
-	c, err := newCache[string, int](2, time.Second, NewMetrics(prometheus.NewRegistry()).of("key"))
+	c, err := newCache[string, int](2, time.Second, NewMetrics(prometheus.NewRegistry()).of("key"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
+	"loom.internal/pkg/envelope"
 	"loom.internal/services/gateway/internal/provider"
 )
 
@@ -24,6 +26,12 @@ type upstream struct {
 	kind     catalog.Kind
 	entry    catalog.Provider
 	provider provider.Provider // nil when it could not be opened
+}
+
+// secretAlone reports whether p is the provider as it was but for its secret.
+func (u upstream) secretAlone(p catalog.Provider) bool {
+	p.Secret = u.entry.Secret
+	return reflect.DeepEqual(u.entry, p)
 }
 
 // key is what the health of one of its models is known by.
@@ -105,7 +113,7 @@ func (c *Catalogue) Owner(model string) string {
 func (d *Directory) Catalogue() *Catalogue { return d.models.Load() }
 
 func (d *Directory) followCatalogue(ctx context.Context, snapshots jetstream.KeyWatcher) error {
-	for {
+	for known := false; ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -114,13 +122,15 @@ func (d *Directory) followCatalogue(ctx context.Context, snapshots jetstream.Key
 			case !ok:
 				return errWatchEnded
 			case entry == nil: // the bucket's state is known now, even if it is empty
-				d.ready.Do(func() {
-					if d.opt.OnReady != nil {
-						d.opt.OnReady()
-					}
-				})
-			case entry.Operation() == jetstream.KeyValuePut:
+				known = true
+			case entry.Operation() != jetstream.KeyValuePut:
+			case entry.Key() == bus.KeyPepper:
+				d.setPepper(ctx, entry.Value())
+			default:
 				d.setCatalogue(ctx, entry.Value())
+			}
+			if known && d.hasher.Load() != nil {
+				d.ready.Do(d.opt.OnReady)
 			}
 		}
 	}
@@ -142,7 +152,13 @@ func (d *Directory) setCatalogue(ctx context.Context, data []byte) {
 			c.providers[p.Name] = u
 			continue
 		}
-		opened, err := d.opt.Opener.Open(p)
+		opened, err := d.opt.Opener.Open(ctx, p)
+		if u, ok := before.provider(p.Name); ok && u.provider != nil && errors.Is(err, envelope.ErrUnknownKeyVersion) && u.secretAlone(p) {
+			log.LogAttrs(ctx, slog.LevelError, "secret of a provider is wrapped with a master key that is not here, the one before stays in use: "+giveMaster,
+				slog.String("provider", p.Name), slog.Any("error", err))
+			c.providers[p.Name] = u
+			continue
+		}
 		if err != nil {
 			log.LogAttrs(ctx, slog.LevelError, "provider cannot be used, its models answer 503", slog.String("provider", p.Name), slog.Any("error", err))
 		}

@@ -2,13 +2,12 @@
 // comes out of one KV bucket and is kept up to date by watching it.
 //
 //	KV key.<hash>, tenant.<id> ──get, watch──▶ caches ──▶ Authenticate
-//	KV catalog ──watch──▶ Catalogue
+//	KV catalog, pepper ──watch──▶ Catalogue, Authenticate
 package directory
 
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"loom.internal/pkg/bus"
+	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/provider"
@@ -37,7 +37,7 @@ const readTimeout = 2 * time.Second
 // Options of New.
 type Options struct {
 	NATS        *nats.Conn
-	Hasher      *tenant.Hasher
+	Keys        envelope.Wrapper
 	Opener      provider.Opener
 	Log         *slog.Logger
 	Metrics     *Metrics
@@ -51,7 +51,8 @@ type Options struct {
 type Directory struct {
 	opt     Options
 	keys    *cache[tenant.Hash, tenant.Key]
-	tenants *cache[string, tenant.Tenant]
+	tenants *cache[string, account]
+	hasher  atomic.Pointer[tenant.Hasher] // nil until the pepper is known
 	flight  singleflight.Group
 	kv      atomic.Pointer[jetstream.KeyValue]
 	models  atomic.Pointer[Catalogue]
@@ -63,26 +64,32 @@ func New(o Options) (*Directory, error) {
 	if o.CacheSize < 1 || o.NegativeTTL <= 0 {
 		return nil, fmt.Errorf("directory: cache of %d keys, unknown ones for %s: both must be over 0", o.CacheSize, o.NegativeTTL)
 	}
-	keys, err := newCache[tenant.Hash, tenant.Key](o.CacheSize, o.NegativeTTL, o.Metrics.of("key"))
+	d := &Directory{opt: o}
+	var err error
+	d.keys, err = newCache[tenant.Hash](o.CacheSize, o.NegativeTTL, o.Metrics.of("key"), decodeKey)
 	if err != nil {
 		return nil, err
 	}
-	tenants, err := newCache[string, tenant.Tenant](o.CacheSize, o.NegativeTTL, o.Metrics.of("tenant"))
+	d.tenants, err = newCache[string](o.CacheSize, o.NegativeTTL, o.Metrics.of("tenant"), d.decodeAccount)
 	if err != nil {
 		return nil, err
 	}
-	return &Directory{opt: o, keys: keys, tenants: tenants}, nil
+	return d, nil
 }
 
 // Authenticate finds who the key in text form belongs to. The error is
 // [tenant.ErrUnauthorized] whatever is wrong with the key, or ErrUnavailable when
 // that cannot be told.
-func (d *Directory) Authenticate(ctx context.Context, text string) (*tenant.Principal, error) {
+func (d *Directory) Authenticate(ctx context.Context, text string) (*Caller, error) {
 	parsed, err := tenant.ParseKeyText(text)
 	if err != nil {
 		return nil, err
 	}
-	hash := d.opt.Hasher.Hash(parsed)
+	hasher := d.hasher.Load()
+	if hasher == nil {
+		return nil, fmt.Errorf("%w: what keys are hashed with is not known yet", ErrUnavailable)
+	}
+	hash := hasher.Hash(parsed)
 	key, err := lookup(ctx, d, d.keys, hash, bus.PrefixKey+hex.EncodeToString(hash[:]))
 	if err != nil {
 		return nil, err
@@ -97,7 +104,7 @@ func (d *Directory) Authenticate(ctx context.Context, text string) (*tenant.Prin
 	if owner.Status != tenant.Active {
 		return nil, tenant.ErrUnauthorized
 	}
-	return &tenant.Principal{Tenant: owner, Key: key}, nil
+	return &Caller{Principal: tenant.Principal{Tenant: owner.Tenant, Key: key}, DataKey: owner.key, Redactor: owner.redactor}, nil
 }
 
 // lookup is the cached record, else the bucket's. What is not there is
@@ -146,7 +153,7 @@ func load[K comparable, V any](ctx context.Context, d *Directory, c *cache[K, V]
 	case err != nil:
 		return v, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := json.Unmarshal(entry.Value(), &v); err != nil {
+	if v, err = c.decode(name, entry.Value()); err != nil {
 		d.opt.Log.LogAttrs(ctx, slog.LevelError, "record in the bucket cannot be read", slog.String("name", name), slog.Any("error", err))
 		c.addAbsent(key, generation)
 		return v, tenant.ErrUnauthorized
@@ -192,7 +199,7 @@ func (d *Directory) watch(ctx context.Context, js jetstream.JetStream) error {
 		if err != nil {
 			return err
 		}
-		snapshots, err = kv.Watch(ctx, bus.KeyCatalog)
+		snapshots, err = kv.WatchFiltered(ctx, []string{bus.KeyPepper, bus.KeyCatalog})
 		if err != nil {
 			return errors.Join(err, records.Stop())
 		}

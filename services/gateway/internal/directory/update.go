@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"log/slog"
 	"strings"
 
@@ -37,8 +36,8 @@ func replace[K comparable, V any](c *cache[K, V], key K, entry jetstream.KeyValu
 		c.remove(key)
 		return nil
 	}
-	var v V
-	if err := json.Unmarshal(entry.Value(), &v); err != nil {
+	v, err := c.decode(entry.Key(), entry.Value())
+	if err != nil {
 		c.remove(key)
 		return err
 	}

@@ -34,14 +34,15 @@ type Provider interface {
 
 // Opener opens providers.
 type Opener struct {
-	Ring         *envelope.Ring
+	Keys         envelope.Wrapper
 	Egress       http.RoundTripper
 	Demo         *demo.Transport
 	AllowPrivate bool // let base URLs be plain http
 }
 
-// Open makes the provider ready to call; it does not call it.
-func (o Opener) Open(p catalog.Provider) (Provider, error) {
+// Open makes the provider ready to call; it does not call it. Its secret may be wrapped
+// with a master key that is not there: envelope.ErrUnknownKeyVersion.
+func (o Opener) Open(ctx context.Context, p catalog.Provider) (Provider, error) {
 	if p.Kind == catalog.Demo {
 		return openai.New(openai.Options{Base: demo.BaseURL, AsksUsage: true, Transport: o.Demo, Endpoints: []endpoint.Endpoint{endpoint.Chat}}), nil
 	}
@@ -52,7 +53,7 @@ func (o Opener) Open(p catalog.Provider) (Provider, error) {
 	if base.Scheme != "https" && !o.AllowPrivate {
 		return nil, errors.New("base_url must be https unless LOOM_GATEWAY_ALLOW_PRIVATE_UPSTREAMS=true")
 	}
-	secret, err := p.OpenSecret(o.Ring)
+	secret, err := p.OpenSecret(ctx, o.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -13,11 +13,11 @@ import (
 
 func opener(t *testing.T) provider.Opener {
 	t.Helper()
-	ring, err := envelope.SingleRing(strings.Repeat("0123456789abcdef", 4))
+	ring, err := envelope.NewRing(map[uint32]string{1: strings.Repeat("0123456789abcdef", 4)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return provider.Opener{Ring: ring, AllowPrivate: true}
+	return provider.Opener{Keys: ring, AllowPrivate: true}
 }
 
 // Every endpoint of a preset is one of the gateway's, and no other is served.
@@ -29,7 +29,7 @@ func TestPresetsServeWhatTheyName(t *testing.T) {
 		if base == "" {
 			base = "https://given.example/v1"
 		}
-		opened, err := o.Open(catalog.Provider{
+		opened, err := o.Open(t.Context(), catalog.Provider{
 			Name: "p", Kind: catalog.Compatible, BaseURL: base, ProviderOptions: catalog.ProviderOptions{Preset: preset.Name},
 		})
 		if err != nil {
@@ -58,7 +58,7 @@ func TestPresetsServeWhatTheyName(t *testing.T) {
 func TestKindsThatAreOpenAIsServeAll(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []catalog.Kind{catalog.OpenAI, catalog.Compatible} {
-		opened, err := opener(t).Open(catalog.Provider{Name: "p", Kind: kind, BaseURL: "https://given.example/v1"})
+		opened, err := opener(t).Open(t.Context(), catalog.Provider{Name: "p", Kind: kind, BaseURL: "https://given.example/v1"})
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue

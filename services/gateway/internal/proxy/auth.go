@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"loom.internal/pkg/tenant"
+	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/openai"
 )
 
 // admit finds who sent the request and whether they may do this. The body is not
 // touched.
-func (p *Proxy) admit(r *http.Request, scope tenant.Scope) (*tenant.Principal, *openai.Error) {
+func (p *Proxy) admit(r *http.Request, scope tenant.Scope) (*directory.Caller, *openai.Error) {
 	text, ok := credentials(r.Header)
 	if !ok {
 		return nil, openai.InvalidKey()

@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/faultpoint"
-	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/directory"
 	"loom.internal/services/gateway/internal/endpoint"
@@ -28,7 +28,7 @@ type exchange struct {
 	form    capture.Form
 	w       http.ResponseWriter
 	r       *http.Request
-	who     *tenant.Principal
+	who     *directory.Caller
 	started time.Time
 	waited  time.Duration // for the client's and the provider's bytes
 
@@ -39,7 +39,8 @@ type exchange struct {
 	targets  []directory.Target
 	target   directory.Target // the one being called
 
-	trace    *event.TraceEvent // nil until begun
+	trace    *event.TraceEvent  // nil until begun
+	key      *envelope.TraceKey // nil where bodies are not recorded
 	sealed   <-chan sealedBody
 	answered bool // a provider has answered with a status of success
 	ended    bool
@@ -122,6 +123,12 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 		return openai.Internal()
 	}
 	trace := x.newTrace(id.String())
+	if trace.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {
+		if x.key, err = x.traceKey(trace.GetTraceId()); err != nil {
+			x.p.log(ctx, slog.LevelError, "request refused: its bodies cannot be sealed", slog.String("tenant_id", trace.GetTenantId()), slog.Any("error", err))
+			return openai.Unavailable("The gateway has no key to record this request with. Please try again.")
+		}
+	}
 	if err := x.p.opt.Recorder.Begin(ctx, trace); err != nil {
 		x.p.log(ctx, slog.LevelWarn, "request refused: its trace cannot be recorded", slog.Any("error", err))
 		return openai.Unavailable("The gateway cannot record requests right now. Please try again.")
@@ -130,6 +137,17 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 	x.trace = trace
 	x.sealed = x.sealAside(x.req.Record)
 	return nil
+}
+
+var errNoDataKey = errors.New("the tenant has no data key, or none that this gateway can unwrap")
+
+// traceKey is what the bodies of a trace are sealed with, both of them, whatever key the
+// tenant gets meanwhile.
+func (x *exchange) traceKey(id string) (*envelope.TraceKey, error) {
+	if x.who.DataKey == nil {
+		return nil, errNoDataKey
+	}
+	return x.who.DataKey.Trace(id)
 }
 
 // refuse answers a request that makes no trace.

@@ -14,10 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/event"
 	"loom.internal/pkg/telemetry"
-	"loom.internal/pkg/tenant"
 	"loom.internal/services/gateway/internal/balance"
 	"loom.internal/services/gateway/internal/capture"
 	"loom.internal/services/gateway/internal/directory"
@@ -45,7 +43,7 @@ type Recorder interface {
 
 // Directory knows keys and models.
 type Directory interface {
-	Authenticate(ctx context.Context, key string) (*tenant.Principal, error)
+	Authenticate(ctx context.Context, key string) (*directory.Caller, error)
 	Catalogue() *directory.Catalogue
 }
 
@@ -55,7 +53,6 @@ type Options struct {
 	Recorder      Recorder
 	Responses     Responses
 	Balancer      *balance.Balancer
-	Ring          *envelope.Ring
 	Log           *slog.Logger
 	Metrics       prometheus.Registerer
 	MaxBody       int64         // of a request

@@ -42,7 +42,7 @@ func (x *exchange) newTrace(id string) *event.TraceEvent {
 		Stream:         x.req.Facts().Stream,
 		StartedAtUs:    x.started.UnixMicro(),
 		RequestBytes:   int64(len(x.body)),
-		ContentMode:    contentMode(x.who.Tenant.ContentMode, x.r.Header.Get(HeaderContentMode)),
+		ContentMode:    contentMode(x.who.Tenant.ContentMode, x.who.Key.ContentMode, x.r.Header.Get(HeaderContentMode)),
 	}
 	x.aim(e)
 	if e.GetContentMode() != event.ContentMode_CONTENT_MODE_NONE {
@@ -59,11 +59,11 @@ func (x *exchange) aim(e *event.TraceEvent) {
 // describe adds what the client said of the request.
 func (x *exchange) describe(e *event.TraceEvent) {
 	facts := x.req.Facts()
-	e.EndUser = clean(facts.EndUser)
-	e.SessionId = clean(x.r.Header.Get(HeaderSessionID))
+	e.EndUser = x.name(facts.EndUser)
+	e.SessionId = x.name(x.r.Header.Get(HeaderSessionID))
 	for _, m := range facts.Metadata {
 		if m.Name == "session_id" && e.GetSessionId() == "" {
-			e.SessionId = clean(m.Value)
+			e.SessionId = x.name(m.Value)
 		}
 		name := cut(m.Name, event.MaxTagKey)
 		if name == "" || len(e.GetTags()) == event.MaxTags {
@@ -72,25 +72,31 @@ func (x *exchange) describe(e *event.TraceEvent) {
 		if e.Tags == nil {
 			e.Tags = make(map[string]string)
 		}
-		e.Tags[name] = cut(m.Value, event.MaxTagValue)
+		e.Tags[name] = cut(x.who.Redactor.Text(m.Value), event.MaxTagValue)
 	}
 }
 
-// contentMode is the tenant's, lowered by the request's header: a header can keep
-// bodies out of the record, never into it. An unreadable mode keeps out the most.
-func contentMode(ofTenant, asked string) event.ContentMode {
-	mode, err := event.ParseContentMode(ofTenant)
-	if err != nil {
-		mode = event.ContentMode_CONTENT_MODE_NONE
-	}
-	if asked == "" {
+// name is what the client calls someone or something, without what is not to be recorded.
+func (x *exchange) name(s string) string { return clean(x.who.Redactor.Text(s)) }
+
+// contentMode is the tenant's, lowered by that of the key and that of the request's
+// header: they can keep bodies out of the record, never into it. An unreadable mode keeps
+// out the most.
+func contentMode(ofTenant string, lower ...string) event.ContentMode {
+	read := func(s string) event.ContentMode {
+		mode, err := event.ParseContentMode(s)
+		if err != nil {
+			return event.ContentMode_CONTENT_MODE_NONE
+		}
 		return mode
 	}
-	lower, err := event.ParseContentMode(strings.ToLower(strings.TrimSpace(asked)))
-	if err != nil {
-		lower = event.ContentMode_CONTENT_MODE_NONE
+	mode := read(ofTenant)
+	for _, asked := range lower {
+		if asked = strings.ToLower(strings.TrimSpace(asked)); asked != "" {
+			mode = max(mode, read(asked)) // the modes are numbered from full to none
+		}
 	}
-	return max(mode, lower) // the modes are numbered from full to none
+	return mode
 }
 
 // end completes the trace and gives it to the recorder. It reports whether the trace
@@ -122,8 +128,12 @@ func (x *exchange) end(ctx context.Context, r ending) bool {
 		request := <-sealed
 		e.RequestBody, sealErr = request.body, request.err
 	}
-	if r.response != nil && e.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {
-		response := x.seal(envelope.FieldResponse, r.response, r.truncated)
+	if r.response != nil && x.key != nil {
+		codec := envelope.Zstd
+		if len(r.response) < packResponse {
+			codec = envelope.Identity
+		}
+		response := x.seal(envelope.FieldResponse, r.response, r.truncated, codec)
 		e.ResponseBody, sealErr = response.body, errors.Join(sealErr, response.err)
 	}
 	if sealErr != nil {
@@ -162,11 +172,11 @@ func usable(usage []byte) bool {
 
 // sealAside seals the request while the provider works; nil when it is not kept.
 func (x *exchange) sealAside(body func() []byte) <-chan sealedBody {
-	if x.stored != nil || x.trace.GetContentMode() != event.ContentMode_CONTENT_MODE_FULL {
+	if x.stored != nil || x.key == nil {
 		return nil
 	}
 	sealed := make(chan sealedBody, 1) // end takes it, always
-	go func() { sealed <- x.seal(envelope.FieldRequest, body(), false) }()
+	go func() { sealed <- x.seal(envelope.FieldRequest, body(), false, envelope.Zstd) }()
 	return sealed
 }
 
@@ -176,19 +186,24 @@ type sealedBody struct {
 	err  error
 }
 
-// seal cuts a body to the capture limit and encrypts it.
-func (x *exchange) seal(field envelope.Field, body []byte, truncated bool) sealedBody {
+// packResponse is the length, in bytes, from which a response is compressed. The client
+// waits for that, so it must pay; the request is sealed while the provider works.
+const packResponse = 4 << 10
+
+// seal takes out of a body what the tenant does not want recorded, cuts it to the capture
+// limit and encrypts it.
+func (x *exchange) seal(field envelope.Field, body []byte, truncated bool, codec envelope.Codec) sealedBody {
+	body = x.who.Redactor.JSON(body)
 	if limit := x.p.opt.CaptureLimit; len(body) > limit {
 		body, truncated = body[:limit], true
 	}
-	ref := envelope.Ref{TenantID: x.trace.GetTenantId(), TraceID: x.trace.GetTraceId(), Field: field}
-	s, err := x.p.opt.Ring.Seal(ref, body)
+	s, err := x.key.Seal(field, body, codec)
 	if err != nil {
 		return sealedBody{err: err}
 	}
 	return sealedBody{body: &event.SealedBody{
-		Ciphertext: s.Ciphertext, Iv: s.IV, Suite: uint32(s.Suite), KeyVersion: s.KeyVersion, Codec: uint32(s.Codec),
-		PlainLength: s.PlainLen, Sha256: s.SHA256[:], Truncated: truncated,
+		Ciphertext: s.Ciphertext, Iv: s.IV, Suite: uint32(s.Suite), KeyVersion: s.Epoch, Codec: uint32(s.Codec),
+		PlainLength: s.PlainLen, Truncated: truncated,
 	}}
 }
 

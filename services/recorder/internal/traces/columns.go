@@ -77,7 +77,12 @@ func bodyColumns(name string, get func(trace) *event.SealedBody) []store.Column[
 		}),
 		store.Col(name+"_length", "bigint", func(e trace) *int64 { return present(get(e), (*event.SealedBody).GetPlainLength) }),
 		store.Col(name+"_truncated", "boolean", func(e trace) bool { return get(e).GetTruncated() }),
-		store.Col(name+"_sha256", "bytea", func(e trace) []byte { return get(e).GetSha256() }),
+		store.Col(name+"_sha256", "bytea", func(e trace) []byte {
+			if b := get(e); b != nil {
+				return b.Digest()
+			}
+			return nil
+		}),
 	}
 }
 

@@ -108,7 +108,7 @@ export interface paths {
         };
         /**
          * The decrypted bodies of a trace
-         * @description Needs the scope `traces:decrypt`. The view is in the access log before anything is decrypted. 404 `payload_not_recorded` when no body was captured; 500 `payload_unreadable` when one does not open.
+         * @description Needs the scope `traces:decrypt`. The view is in the access log before anything is decrypted. 404 `payload_not_recorded` when no body was captured; 410 `payload_shredded` when the key is gone for good; 500 `payload_unreadable` when a body does not open.
          */
         get: operations["getTracePayload"];
         put?: never;
@@ -359,6 +359,120 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/master-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What each version of the master key protects */
+        get: operations["listMasterKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/master-keys/rewrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Wrap with the active master key what another version has wrapped
+         * @description One step: go on from `next` until there is none. Steps may be done again. Each key is unwrapped again and compared before it is kept.
+         */
+        post: operations["rewrap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/data-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The data keys that bodies are sealed with */
+        get: operations["listDataKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/tenants/{id}/data-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a tenant another data key
+         * @description Those before it go on to open what they have sealed. 404 for a tenant that is not active.
+         */
+        post: operations["rotateDataKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/tenants/{id}/data-keys/reencrypt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Seal recorded bodies anew with the active data key
+         * @description One step of at most `limit` traces: go on from `next` until there is none. Each body is opened as it will be stored, and compared, before it is. What is on the bus, in spools and in backups stays as it is.
+         */
+        post: operations["reencrypt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/tenants/{id}/data-keys/shred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make all bodies of a tenant unreadable for good
+         * @description Its data keys go, and the tenant becomes inactive. Metadata and costs stay. 404 where there is nothing to shred.
+         */
+        post: operations["shred"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -366,7 +480,7 @@ export interface components {
         Error: {
             error: {
                 /** @enum {string} */
-                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "not_missing" | "too_many_requests" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
+                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "not_missing" | "too_many_requests" | "payload_shredded" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
                 message: string;
                 request_id: string;
             };
@@ -512,7 +626,7 @@ export interface components {
              */
             unpriced_why: "usage_unreadable" | "no_price" | "no_rate" | "overflow" | null;
             /** @enum {string} */
-            payload_state: "available" | "not_recorded";
+            payload_state: "available" | "not_recorded" | "shredded";
             /** @description The gateway process and the event's place in its sequence. */
             producer: {
                 id: string;
@@ -662,6 +776,7 @@ export interface components {
                 content_mode?: string;
                 /** @description Usage where the provider reported none: none, or estimated from the text. */
                 missing_usage?: string;
+                redact?: components["schemas"]["Redact"];
                 keys?: components["schemas"]["KeyCreate"][];
             }[];
             prices?: {
@@ -676,6 +791,16 @@ export interface components {
                 output: string;
                 /** @description Tokens; 1000000 without it. */
                 per?: number;
+            }[];
+        };
+        /** @description What is taken out of bodies, tags and end-user ids before they are recorded. The wire stays as it is. */
+        Redact: {
+            /** @description Names of rules that Loom knows. */
+            builtin?: string[];
+            patterns?: {
+                name: string;
+                /** @description In RE2 syntax. */
+                regexp: string;
             }[];
         };
         /** @description Such as 30s, 1m30s or 500ms, at most 1h; empty is the gateway's own setting. */
@@ -713,6 +838,110 @@ export interface components {
             /** @description Live keys. */
             keys: number;
         };
+        MasterKeys: {
+            items: {
+                version: number;
+                /** @description The dashboard has it. */
+                here: boolean;
+                /** @description It wraps what is new. */
+                active: boolean;
+                data_keys: number;
+                /** @description Secrets of providers. */
+                providers: number;
+                /** @description Keys of the installation itself. */
+                system: number;
+            }[];
+        };
+        RewrapRequest: {
+            /** @description `next` of the step before; none to begin. */
+            from?: string;
+            dry_run?: boolean;
+        };
+        /** @description What is left as it was, and why. */
+        Failures: {
+            what: string;
+            why: string;
+        }[];
+        Rewrapped: {
+            looked_at: number;
+            /** @description In a dry run, that would be. */
+            rewrapped: number;
+            failed: components["schemas"]["Failures"];
+            /** @description Empty when nothing is left. */
+            next: string;
+            master_version: number;
+            pushed: boolean;
+        };
+        DataKey: {
+            tenant_id: string;
+            epoch: number;
+            /** @enum {string} */
+            state: "active" | "retired" | "shredded";
+            /** @description That it is wrapped with; null when it is shredded. */
+            master_version: number | null;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Since when it seals no more.
+             */
+            ended_at: string | null;
+        };
+        DataKeyPage: {
+            items: components["schemas"]["DataKey"][];
+            next_cursor: string | null;
+        };
+        DataKeyRotated: {
+            tenant_id: string;
+            epoch: number;
+            pushed: boolean;
+        };
+        ReencryptRequest: {
+            /** @description Only what this one has sealed; 0 is every one but the active. */
+            epoch?: number;
+            from?: string;
+            /** @default 200 */
+            limit: number;
+            dry_run?: boolean;
+        };
+        Reencrypted: {
+            /** @description Traces. */
+            looked_at: number;
+            /** @description In a dry run, that would be. */
+            sealed: number;
+            failed: components["schemas"]["Failures"];
+            /** @description Empty when nothing is left. */
+            next: string;
+            /** @description That bodies are sealed with now. */
+            epoch: number;
+        };
+        ShredRequest: {
+            /** @description The id of the tenant; not needed for a dry run. */
+            confirm?: string;
+            reason?: string;
+            dry_run?: boolean;
+        };
+        ShredReceipt: {
+            tenant_id: string;
+            /** Format: date-time */
+            shredded_at: string;
+            by: string;
+            reason: string;
+            keys: {
+                epoch: number;
+                master_version: number;
+                /** Format: date-time */
+                created_at: string;
+                /** @description Of the wrapped key as it was stored, to look for it in backups. */
+                wrapped_sha256: string;
+            }[];
+            /** @description Traces in Postgres whose bodies are noise now, by epoch. */
+            bodies: {
+                [key: string]: number;
+            };
+            dry_run?: boolean;
+            pushed: boolean;
+        };
         TenantPage: {
             items: components["schemas"]["Tenant"][];
             next_cursor: string | null;
@@ -740,6 +969,8 @@ export interface components {
             scopes?: components["schemas"]["Scope"][];
             /** @description Names it may ask for; all without it. */
             models?: string[];
+            /** @description full, metadata or none: what traces of the key keep of bodies, never more than the tenant's. */
+            content_mode?: string;
             /** Format: date-time */
             expires_at?: string;
         };
@@ -750,6 +981,7 @@ export interface components {
             last4: string;
             scopes: components["schemas"]["Scope"][];
             models: string[];
+            content_mode: components["schemas"]["ContentMode"];
             created_by: string;
             /** Format: date-time */
             created_at: string;
@@ -1553,6 +1785,155 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadRetried"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listMasterKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Versions that are at hand or needed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKeys"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    rewrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RewrapRequest"];
+            };
+        };
+        responses: {
+            /** @description The step is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rewrapped"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listDataKeys: {
+        parameters: {
+            query?: {
+                tenant?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page, by tenant and epoch. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataKeyPage"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    rotateDataKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["TenantID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is there. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataKeyRotated"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    reencrypt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["TenantID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReencryptRequest"];
+            };
+        };
+        responses: {
+            /** @description The step is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reencrypted"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    shred: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["TenantID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShredRequest"];
+            };
+        };
+        responses: {
+            /** @description The receipt. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShredReceipt"];
                 };
             };
             default: components["responses"]["Error"];
