@@ -126,6 +126,10 @@ chaos-points: $(BIN)/chaos ## Have processes die POINTS (50) times at each fault
 chaos-outage: $(BIN)/chaos ## Postgres, then the broker, away for a minute under load (OUTAGE=postgres).
 	for kind in $(or $(OUTAGE),postgres nats); do $(BIN)/chaos -outage $$kind $(ARGS); done
 
+.PHONY: chaos-rotate
+chaos-rotate: $(BIN)/chaos ## Replace the master key under load, and view bodies meanwhile.
+	$(BIN)/chaos -rotate $(ARGS)
+
 .PHONY: chaos-long
 chaos-long: $(BIN)/chaos ## As chaos, with 1,000,000 requests, 200 kills and 20 outages.
 	$(BIN)/chaos -long $(ARGS)

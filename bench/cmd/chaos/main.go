@@ -65,6 +65,7 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	long := f.Bool("long", false, "1,000,000 requests, 200 kills, 20 outages of 60s, one broker wipe")
 	f.IntVar(&o.Points, "points", -1, "have processes die so often at each fault point; without -short and -long nothing else happens to them")
 	f.StringVar(&o.Faults.Alone, "outage", "", "have nothing happen but one outage of a minute, of postgres or nats, under load: every client has to be answered")
+	f.BoolVar(&o.Rotate, "rotate", false, "have nothing happen but that the master key is replaced, under load, while bodies are viewed")
 	f.Uint64Var(&o.Seed, "seed", 0, "of load and faults; 0 takes a random one")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second")
 	f.DurationVar(&o.Duration, "duration", 0, "of the load")
@@ -92,6 +93,8 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 		fill(&o, outageRun())
 	case o.Faults.Alone != "":
 		return o, keep, fmt.Errorf("-outage %s: want %s or %s", o.Faults.Alone, rig.Postgres, rig.NATS)
+	case o.Rotate:
+		fill(&o, rotateRun())
 	case given["points"] && !given["short"]:
 		fill(&o, pointsRun())
 	default:

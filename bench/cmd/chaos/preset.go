@@ -42,6 +42,11 @@ func outageRun() chaos.Options {
 	}
 }
 
+// rotateRun has the master key replaced under load, and nothing else happen.
+func rotateRun() chaos.Options {
+	return chaos.Options{Rate: 200, Duration: time.Minute, Settle: 2 * time.Minute, Resend: 2 * time.Minute, Spool: 1 << 30, Bulky: 100}
+}
+
 // fill takes from the preset what no flag gave.
 func fill(o *chaos.Options, preset chaos.Options) {
 	if o.Duration == 0 && o.Requests == 0 {

@@ -35,6 +35,7 @@ type Options struct {
 	Bulky    int           // one request in so many is long
 	Settle   time.Duration // how long the system may take to become quiet, with nothing left in a spool
 	Every    int           // one body in so many is opened
+	Rotate   bool          // the master key is replaced meanwhile
 	Out      io.Writer
 }
 
@@ -50,7 +51,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	o.say("seed %d, %s at %g requests/s, directory %s", o.Seed, o.Duration.Round(time.Second), o.Rate, o.Dir)
 
 	canary := "canary" + rand.Text()
-	needles := map[string]string{"canary": canary, "provider secret": "sk-" + rand.Text(), "master key": masterKey()}
+	needles := map[string]string{"canary": canary, "provider secret": "sk-" + rand.Text(), "master key": masterKey(), "second master key": masterKey()}
 	upstream := script.NewUpstream(canary)
 	points := point.New(point.Options{Want: o.Points, Rate: o.Rate, Seed: o.Seed, Log: filepath.Join(o.Dir, "faultpoints.log")})
 	r, err := rig.New(ctx, rig.Options{
@@ -64,7 +65,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, c := range r.Clients {
 		needles["key of "+c.Tenant] = c.Key
 	}
-	run := &run{Options: o, rig: r, points: points, began: time.Now()}
+	run := &run{Options: o, rig: r, points: points, second: needles["second master key"], began: time.Now()}
 	lines, err := run.disturb(ctx, canary)
 	if err != nil {
 		return err
@@ -78,11 +79,13 @@ func Run(ctx context.Context, o Options) (err error) {
 // run is a run under way.
 type run struct {
 	Options
-	rig    *rig.Rig
-	points *point.Points
-	began  time.Time
-	after  *drained // how the outage went, if there was one alone
-	quiet  bool     // the system came to rest within its time, with empty spools
+	rig     *rig.Rig
+	points  *point.Points
+	began   time.Time
+	second  string    // master key, where it is replaced
+	rotated *rotation // how that went
+	after   *drained  // how the outage went, if there was one alone
+	quiet   bool      // the system came to rest within its time, with empty spools
 }
 
 func masterKey() string {

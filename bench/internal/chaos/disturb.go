@@ -43,6 +43,15 @@ func (r *run) disturb(ctx context.Context, canary string) ([]ledger.Line, error)
 		faults <- err
 	}()
 
+	rotated := make(chan error, 1)
+	go func() {
+		var err error
+		if r.Rotate {
+			err = r.rotate(ctx, book)
+		}
+		rotated <- err
+	}()
+
 	var lacking atomic.Bool
 	lacking.Store(r.Points > 0)
 	watching, stop := context.WithCancel(ctx)
@@ -56,7 +65,7 @@ func (r *run) disturb(ctx context.Context, canary string) ([]ledger.Line, error)
 	r.points.Disarm()
 	stop()
 	<-watched
-	err = <-faults // the plan may end a little after the load does
+	err = errors.Join(<-faults, <-rotated) // the plan may end a little after the load does
 	lines, bookErr := book.Close()
 	return lines, errors.Join(err, bookErr, ctx.Err(), r.rig.WaitReady(ctx))
 }

@@ -2,7 +2,12 @@ package chaos
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
 	"time"
 
 	"loom.internal/bench/internal/fault"
@@ -25,13 +30,17 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	}
 	verdict := oracle.Judge(lines, evidence, reached)
 	compared := time.Now()
-	hits, read, err := oracle.Scan(ctx, needles, r.rig.SpoolDirs(), r.rig.NATSDir(), r.rig.PostgresDir(), r.rig.LogDir())
+	exported := filepath.Join(r.Dir, "exported")
+	if err := r.rig.Export(ctx, exported); err != nil {
+		return err
+	}
+	hits, read, err := oracle.Scan(ctx, spelled(needles), r.rig.SpoolDirs(), r.rig.NATSDir(), r.rig.PostgresDir(), r.rig.LogDir(), exported)
 	if err != nil {
 		return err
 	}
 	// A scan that cannot find what is there proves nothing.
 	tenant := map[string]string{"tenant": r.rig.Clients[0].Tenant}
-	control, _, err := oracle.Scan(ctx, tenant, r.rig.SpoolDirs(), r.rig.NATSDir(), r.rig.PostgresDir())
+	control, _, err := oracle.Scan(ctx, tenant, r.rig.SpoolDirs(), r.rig.NATSDir(), r.rig.PostgresDir(), exported)
 	if err != nil {
 		return err
 	}
@@ -42,6 +51,7 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	sound = r.atPoints() && sound
 	verdict.Print(r.Out)
 	sound = r.outage(lines) && sound
+	sound = r.rotation() && sound
 	r.say("canary hits     %d in %d MB (control: %d files with a tenant's id)", len(hits), read>>20, len(control))
 	for _, h := range hits {
 		r.say("  %s in %s", h.Needle, h.Path)
@@ -55,6 +65,19 @@ func (r *run) judge(ctx context.Context, lines []ledger.Line, needles map[string
 	}
 	r.say("OK: lost 0, duplicated 0, cost difference 0, canary hits 0, gaps 0, spools empty")
 	return nil
+}
+
+// spelled adds to needles how a dump writes bytes, and how JSON does.
+func spelled(needles map[string]string) map[string]string {
+	all := maps.Clone(needles)
+	for name, n := range needles {
+		all[name+" in hex"] = hex.EncodeToString([]byte(n))
+		for shift := range 3 { // wherever it begins in what is encoded
+			text := base64.StdEncoding.EncodeToString([]byte("xx"[:shift] + n))
+			all[fmt.Sprintf("%s in base64, %d", name, shift)] = text[4*min(shift, 1) : len(text)-len(text)%4-4]
+		}
+	}
+	return all
 }
 
 // deaths prints what was done to each kind of process, and reports whether all of it

@@ -54,8 +54,15 @@ func (r *Rig) configure(ctx context.Context) error {
 		batch.Queue(`INSERT INTO tenant_keys (tenant_id, epoch, master_version, iv, wrapped) VALUES ($1, $2, $3, $4, $5)`,
 			id, int64(data.Epoch), int64(data.MasterVersion), data.IV, data.Ciphertext)
 		batch.Queue(`INSERT INTO api_keys (id, tenant_id, name, hash, last4, scopes, created_by, revision) VALUES ($1, $2, 'chaos', $3, $4, $5, 'chaos', $6)`,
-			text.ID(), id, hash[:], text.Last4(), []tenant.Scope{tenant.ScopeChat}, revision)
+			text.ID(), id, hash[:], text.Last4(), []tenant.Scope{tenant.ScopeChat, tenant.ScopeTracesRead, tenant.ScopeTracesDecrypt}, revision)
 	}
+	admin, err := tenant.NewKeyText(tenant.AdminPrefix)
+	if err != nil {
+		return err
+	}
+	hash := hasher.Hash(admin)
+	r.Admin = admin.Reveal()
+	batch.Queue(`INSERT INTO admin_keys (id, name, hash, last4) VALUES ($1, 'chaos', $2, $3)`, admin.ID(), hash[:], admin.Last4())
 	secret, err := catalog.SealSecret(ctx, r.Ring, script.Provider, r.upstream.URL, r.Secret)
 	if err != nil {
 		return err

@@ -63,12 +63,16 @@ type Options struct {
 // Rig is the system under test.
 type Rig struct {
 	Options
-	Ring     *envelope.Ring
-	Clients  []load.Client
-	Gateways []string // base URLs
+	Ring      *envelope.Ring
+	Clients   []load.Client
+	Gateways  []string // base URLs
+	Dashboard string   // likewise
+	Admin     string   // an admin's key
+
+	masters map[uint32]string // what a service has from its next start on
 
 	procs    map[string][]*proc.Proc
-	ops      []string // base URLs of what gateways tell operators
+	metrics  map[string][]string // by kind, base URLs of what its processes tell operators
 	natsURL  string
 	links    map[string]*link.Link // on the way of services to an engine
 	upstream *httptest.Server
@@ -76,9 +80,8 @@ type Rig struct {
 
 // New builds the services and starts everything. The caller closes it, also after an error.
 func New(ctx context.Context, o Options) (*Rig, error) {
-	r := &Rig{Options: o, procs: make(map[string][]*proc.Proc), links: make(map[string]*link.Link), upstream: httptest.NewServer(o.Upstream)}
-	var err error
-	if r.Ring, err = envelope.NewRing(map[uint32]string{1: o.Master}); err != nil {
+	r := &Rig{Options: o, procs: make(map[string][]*proc.Proc), links: make(map[string]*link.Link), metrics: make(map[string][]string), upstream: httptest.NewServer(o.Upstream)}
+	if err := r.SetMasters(map[uint32]string{1: o.Master}); err != nil {
 		return r, err
 	}
 	for _, step := range []func(context.Context) error{r.build, r.engines, r.join, r.migrate, r.configure, r.services} {

@@ -11,7 +11,7 @@ import (
 // Spooled is how many traces the gateways hold that are not over, or not known to be in
 // Postgres.
 func (r *Rig) Spooled(ctx context.Context) (n int, err error) {
-	for _, base := range r.ops {
+	for _, base := range r.metrics[Gateway] {
 		for _, name := range []string{"loom_gateway_spool_events", "loom_gateway_spool_open"} {
 			v, err := metric(ctx, base+"/metrics", name)
 			if err != nil {

@@ -15,6 +15,12 @@ export function ContentState({ trace, content }: { trace: TraceDetail; content: 
           <Skeleton height={90} />
         </div>
       );
+    case "shredded":
+      return (
+        <Empty icon="lock" title="The bodies were shredded">
+          <p>The key they were sealed with was destroyed for good. Metadata and cost are left.</p>
+        </Empty>
+      );
     case "not_recorded":
       return (
         <Empty icon="eye" title="The bodies were not recorded">

@@ -36,7 +36,7 @@ export function TraceView({ id, controls, heading }: Props) {
   const available = q.data?.payload_state === "available";
   const p = useQuery({ ...payload(header, id), enabled: available && canDecrypt && settled === id });
   const t = q.data;
-  const content = bodies(available, canDecrypt, p);
+  const content = bodies(t?.payload_state, canDecrypt, p);
 
   if (q.error && !t) {
     const gone = q.error instanceof ApiError && (q.error.status === 404 || q.error.code === "invalid_parameter");
