@@ -72,6 +72,10 @@ simulate: ## Run SCHEDULES (default 20000) simulated lives of the trace pipeline
 	go test -timeout 0 -count=1 ./services/gateway/internal/simulation -run TestSimulation -v \
 		-simulation.schedules=$(or $(SCHEDULES),20000) -simulation.from=$(or $(FROM),$$(date +%s)000)
 
+.PHONY: seals
+seals: ## Seal SEALS (10000000) bodies under one key: no IV comes twice.
+	go test -timeout 0 -count=1 ./pkg/envelope -run TestIVsDoNotRepeat -v -seals=$(or $(SEALS),10000000)
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(TOOLS)/buf-$(BUF) ## Lint Go and the event schema.
 	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT) run $(foreach m,$(MODULES),./$(m)/...)
