@@ -22,7 +22,7 @@ const migratePrefix = "LOOM_MIGRATE"
 // migrateSettings say what to bring to this version's schema.
 type migrateSettings struct {
 	DatabaseURL       config.Secret `split_words:"true" desc:"Postgres, as the owner of the database, who may create roles"`
-	NATSURL           string        `envconfig:"NATS_URL" desc:"NATS, for the streams and buckets; empty: only the database"`
+	NATSURL           config.Secret `envconfig:"NATS_URL" desc:"NATS, as the user migrate, for the streams and buckets; empty: only the database"`
 	NATSReplicas      int           `envconfig:"NATS_REPLICAS" default:"1" desc:"copies of every stream: 1, or 3 in a cluster"`
 	RecorderPassword  config.Secret `split_words:"true" desc:"password to give the role loom_recorder; empty: stays"`
 	AnalyticsPassword config.Secret `split_words:"true" desc:"password to give the role loom_analytics; empty: stays"`
@@ -104,7 +104,7 @@ func migrateDatabase(ctx context.Context, s migrateSettings, log *slog.Logger) e
 func migrateStreams(ctx context.Context, s migrateSettings, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
-	nc, err := bus.Connect(s.NATSURL, "loom migrate", log)
+	nc, err := bus.Connect(s.NATSURL.Reveal(), "migrate", log)
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,9 @@ import (
 // replaySettings say where the stream and the tables are.
 type replaySettings struct {
 	DatabaseURL        config.Secret `split_words:"true" desc:"Postgres, as the owner of the database; LOOM_MIGRATE_DATABASE_URL when empty, else that of the loom up that runs in LOOM_DATA_DIR"`
-	NATSURL            string        `envconfig:"NATS_URL" desc:"NATS; LOOM_MIGRATE_NATS_URL when empty, else that of the loom up that runs in LOOM_DATA_DIR"`
+	NATSURL            config.Secret `envconfig:"NATS_URL" desc:"NATS, as the user replay; LOOM_MIGRATE_NATS_URL when empty, else that of the loom up that runs in LOOM_DATA_DIR"`
 	MigrateDatabaseURL config.Secret `split_words:"true" desc:"see LOOM_DATABASE_URL"`
-	MigrateNATSURL     string        `envconfig:"MIGRATE_NATS_URL" desc:"see LOOM_NATS_URL"`
+	MigrateNATSURL     config.Secret `envconfig:"MIGRATE_NATS_URL" desc:"see LOOM_NATS_URL"`
 	DataDir            string        `split_words:"true" default:".loom" desc:"directory of loom up"`
 	LogLevel           string        `split_words:"true" default:"warn" desc:"debug, info, warn or error"`
 	LogFormat          string        `split_words:"true" default:"text" desc:"text or json"`
@@ -297,12 +297,12 @@ type place struct {
 
 // find takes what is given, and what is not from the loom up that runs in the data directory.
 func (s replaySettings) find() (place, error) {
-	p := place{database: s.DatabaseURL.Reveal(), nats: s.NATSURL, dir: s.DataDir}
+	p := place{database: s.DatabaseURL.Reveal(), nats: s.NATSURL.Reveal(), dir: s.DataDir}
 	if p.database == "" {
 		p.database = s.MigrateDatabaseURL.Reveal()
 	}
 	if p.nats == "" {
-		p.nats = s.MigrateNATSURL
+		p.nats = s.MigrateNATSURL.Reveal()
 	}
 	if p.database != "" && p.nats != "" {
 		return p, nil
@@ -329,7 +329,7 @@ func (p place) needDatabase() error {
 
 // connect reaches the broker, and fails while it is away: a person waits.
 func (p place) connect(log *slog.Logger) (*nats.Conn, error) {
-	opts := []nats.Option{nats.CustomInboxPrefix("_INBOX_replay"), nats.RetryOnFailedConnect(false)}
+	opts := []nats.Option{nats.RetryOnFailedConnect(false)}
 	url := p.nats
 	switch {
 	case p.socket != "":
@@ -337,7 +337,7 @@ func (p place) connect(log *slog.Logger) (*nats.Conn, error) {
 	case url == "":
 		return nil, fmt.Errorf("no NATS: set --nats-url or LOOM_NATS_URL, or --data-dir to that of a running `loom up` (none runs in %s)", p.dir)
 	}
-	nc, err := bus.Connect(url, "loom replay", log, opts...)
+	nc, err := bus.Connect(url, "replay", log, opts...)
 	if err != nil && p.socket != "" {
 		return nil, fmt.Errorf("the loom up of %s does not answer, does it run? %w", p.dir, err)
 	}

@@ -25,7 +25,8 @@ import (
 // process is one service as a process of its own, as the service's own main runs it.
 type process struct {
 	name, prefix        string
-	natsURL, opsAddr    string
+	natsURL             config.Secret
+	opsAddr             string
 	logLevel, logFormat string
 
 	log   *slog.Logger
@@ -41,7 +42,7 @@ func (p *process) open() (err error) {
 		return err
 	}
 	p.reg, p.ready = telemetry.NewRegistry(), new(telemetry.Readiness)
-	p.nats, err = bus.Connect(p.natsURL, p.name, p.log)
+	p.nats, err = bus.Connect(p.natsURL.Reveal(), p.name, p.log)
 	return err
 }
 
@@ -102,7 +103,7 @@ func newGateway() *cobra.Command {
 			return err
 		}
 		defer func() { _ = ln.Close() }()
-		bodies, err := bus.Connect(cfg.NATSURL, "gateway bodies", p.log)
+		bodies, err := bus.Connect(cfg.NATSURL.Reveal(), "gateway bodies", p.log)
 		if err != nil {
 			return err
 		}

@@ -117,7 +117,11 @@ func split(gaps []event.Gap, at int64) (low, high []event.Gap) {
 func (b *Board) recall(ctx context.Context, p *Projection, wanted event.Gaps) ([]event.Place, error) {
 	b.log.LogAttrs(ctx, slog.LevelError, "the database lacks events that it had: looking for them on the stream",
 		slog.String("consumer", b.consumer), slog.Int64("events", wanted.Count()), slog.Int("producers", len(wanted)))
-	found, err := p.Recall(ctx, b.js, wanted)
+	stream := p.Stream
+	if stream == nil {
+		stream = traces{b.js}
+	}
+	found, err := p.Recall(ctx, stream, wanted)
 	p.Metrics.recalled.Add(float64(len(found)))
 	if err != nil {
 		return nil, err

@@ -53,7 +53,8 @@ func NewBodies(nc *nats.Conn) (*Bodies, error) {
 }
 
 // Put keeps the ciphertext of b as an object, unless it is there already, whole. Apart
-// from ErrBodyTooLarge, its errors are such that it is worth to try again.
+// from ErrBodyTooLarge, its errors are such that it is worth to try again. It reads no
+// object and purges none, so that who puts needs the right to neither.
 func (s *Bodies) Put(ctx context.Context, b event.Body) error {
 	stream, err := s.stream(ctx)
 	if err != nil {
@@ -64,56 +65,65 @@ func (s *Bodies) Put(ctx context.Context, b event.Body) error {
 	if need := int64(len(data) + len(data)/16 + chunkBytes); c.MaxBytes > 0 && need > c.MaxBytes {
 		return fmt.Errorf("%w: %d bytes with their frames, the bucket holds %d", ErrBodyTooLarge, need, c.MaxBytes)
 	}
+	digest := b.Digest()
 	info := jetstream.ObjectInfo{
 		ObjectMeta: jetstream.ObjectMeta{Name: b.Object, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}},
-		Bucket:     BucketBodies, NUID: strings.ReplaceAll(b.Object, ".", "-"), Size: uint64(len(data)),
-		Chunks: uint32((len(data) + chunkBytes - 1) / chunkBytes), Digest: digestText(b.Digest()), //nolint:gosec // of at most MaxBody bytes
+		Bucket:     BucketBodies, NUID: nuid(b.Object, digest), Size: uint64(len(data)),
+		Chunks: uint32((len(data) + chunkBytes - 1) / chunkBytes), Digest: digestText(digest), //nolint:gosec // of at most MaxBody bytes
 	}
-	if there, err := s.has(ctx, stream, info); there || err != nil {
-		return err
+	whole, err := s.whole(ctx, stream, info)
+	if err != nil {
+		return fmt.Errorf("object %s: %w", b.Object, err)
 	}
-	subject := chunkSubject + info.NUID
-	if err := call(ctx, func(ctx context.Context) error { return stream.Purge(ctx, jetstream.WithPurgeSubject(subject)) }); err != nil {
-		return fmt.Errorf("clear object %s: %w", b.Object, err)
-	}
-	for chunk := range slices.Chunk(data, chunkBytes) {
-		if err := s.publish(ctx, &nats.Msg{Subject: subject, Data: chunk}); err != nil {
-			return fmt.Errorf("put object %s: %w", b.Object, err)
+	if !whole {
+		if err := s.putChunks(ctx, info, data); err != nil {
+			return err
 		}
 	}
 	meta, err := json.Marshal(info)
 	if err != nil {
 		return fmt.Errorf("put object %s: %w", b.Object, err)
 	}
-	msg := &nats.Msg{Subject: metaOf(b.Object), Data: meta, Header: nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}}}
-	if err := s.publish(ctx, msg); err != nil {
+	// Also when the chunks were there: it may be of others.
+	if err := s.publish(ctx, &nats.Msg{Subject: metaOf(b.Object), Data: meta, Header: onlyOne()}); err != nil {
 		return fmt.Errorf("put object %s: %w", b.Object, err)
 	}
 	return nil
 }
 
-// has reports whether an object is there like info, with all its chunks: a full bucket
-// lets go of chunks first.
-func (s *Bodies) has(ctx context.Context, stream jetstream.Stream, info jetstream.ObjectInfo) (bool, error) {
-	old, err := s.info(ctx, stream, info.Name)
-	if errors.Is(err, ErrNoBody) {
-		return false, nil
-	}
-	if err != nil || old.Digest != info.Digest || old.Size != info.Size {
-		return false, err
-	}
-	subject := chunkSubject + old.NUID
+// nuid is what the chunks of a body go by: of the same body the same, of another one of
+// the same name another.
+func nuid(object string, digest []byte) string {
+	return fmt.Sprintf("%s-%.8x", strings.ReplaceAll(object, ".", "-"), digest)
+}
+
+// onlyOne has the message take the place of all there are under its subject.
+func onlyOne() nats.Header { return nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}} }
+
+// whole reports whether all chunks of an object are there: a full bucket lets go of some,
+// and a put that failed leaves some.
+func (s *Bodies) whole(ctx context.Context, stream jetstream.Stream, info jetstream.ObjectInfo) (is bool, err error) {
+	subject := chunkSubject + info.NUID
 	err = call(ctx, func(ctx context.Context) error {
 		state, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
-		if err == nil && state.State.Subjects[subject] != uint64(old.Chunks) {
-			err = ErrNoBody
+		if err == nil {
+			is = state.State.Subjects[subject] == uint64(info.Chunks)
 		}
 		return err
 	})
-	if errors.Is(err, ErrNoBody) {
-		return false, nil
+	return is, err
+}
+
+// putChunks puts the chunks of an object in the place of what is there of them.
+func (s *Bodies) putChunks(ctx context.Context, info jetstream.ObjectInfo, data []byte) error {
+	header := onlyOne()
+	for chunk := range slices.Chunk(data, chunkBytes) {
+		if err := s.publish(ctx, &nats.Msg{Subject: chunkSubject + info.NUID, Data: chunk, Header: header}); err != nil {
+			return fmt.Errorf("put object %s: %w", info.Name, err)
+		}
+		header = nil
 	}
-	return err == nil, err
+	return nil
 }
 
 // Attach brings e its detached bodies, each with the digest that e tells. It fails with

@@ -134,8 +134,8 @@ func TestBodyIsPutOnce(t *testing.T) {
 	ever, _ := b.messages(t)
 	e.RequestBody.Attach(want)
 	b.put(t, e)
-	if again, _ := b.messages(t); again != ever {
-		t.Errorf("%d messages more for an object that was there", again-ever)
+	if again, now := b.messages(t); again != ever+1 || now != ever {
+		t.Errorf("%d messages more for an object that was there, want what describes it, and %d instead of %d", again-ever, now, ever)
 	}
 	// One that has lost a piece is put anew, without what is left of it.
 	stream, err := b.js.Stream(t.Context(), bodiesStream)

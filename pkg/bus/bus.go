@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	neturl "net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -77,55 +75,6 @@ const (
 	responsesBytes = 512 << 20           // some two million; the oldest go first
 	responseBytes  = 4 << 10             // of one, with its headers
 )
-
-// Connect dials NATS. It does not fail while the server is away: it goes on trying,
-// with a log line each time the connection comes or goes. Publishing while
-// disconnected fails at once instead of filling a hidden buffer.
-func Connect(url, name string, log *slog.Logger, opts ...nats.Option) (*nats.Conn, error) {
-	opts = append([]nats.Option{
-		nats.Name(name),
-		nats.RetryOnFailedConnect(true),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(500 * time.Millisecond),
-		nats.ReconnectBufSize(-1),
-		nats.ConnectHandler(func(c *nats.Conn) {
-			log.Info("connected to NATS", slog.String("url", c.ConnectedUrlRedacted()))
-		}),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn("lost the connection to NATS, trying again", slog.Any("error", err))
-			}
-		}),
-		nats.ReconnectErrHandler(func(c *nats.Conn, err error) {
-			log.Warn("NATS not reachable, trying again", slog.Any("error", err))
-		}),
-		nats.ReconnectHandler(func(c *nats.Conn) {
-			log.Info("connected to NATS again", slog.String("url", c.ConnectedUrlRedacted()))
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Error("NATS refused an operation", slog.Any("error", err))
-		}),
-	}, opts...)
-	nc, err := nats.Connect(url, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS: %w", err)
-	}
-	if nc.Status() != nats.CONNECTED {
-		log.Warn("NATS not reachable yet, trying in the background", slog.String("url", redacted(url)))
-	}
-	return nc, nil
-}
-
-// redacted is a URL, or a list of them, without its passwords.
-func redacted(list string) string {
-	parts := strings.Split(list, ",")
-	for i, p := range parts {
-		if u, err := neturl.Parse(strings.TrimSpace(p)); err == nil {
-			parts[i] = u.Redacted()
-		}
-	}
-	return strings.Join(parts, ",")
-}
 
 // Ready reports whether the connection stands; else an error for a readiness check.
 func Ready(nc *nats.Conn) error {

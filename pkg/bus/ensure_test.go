@@ -16,8 +16,8 @@ import (
 	"loom.internal/pkg/bus"
 )
 
-// What is missing is made again, by as many as like to, with no more rights than
-// docs/architecture.md asks for; a user without them makes nothing.
+// What is missing is made again, by as many as like to, with no right to change or delete
+// anything; a user without the right to make it makes nothing.
 func TestRestoreNeedsFewRights(t *testing.T) {
 	t.Parallel()
 	sees := []string{"$JS.API.INFO", "$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.INFO.>"}

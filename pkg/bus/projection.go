@@ -45,6 +45,9 @@ type Projection struct {
 	// other error is the store's: the batch is kept and tried again.
 	BadData func(error) bool
 
+	// Stream is where events that the store has lost are looked for; nil is the broker's.
+	Stream Stream
+
 	Metrics *ProjectionMetrics
 	Log     *slog.Logger
 }

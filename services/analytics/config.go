@@ -13,7 +13,7 @@ const Prefix = "LOOM_ANALYTICS"
 
 // Config are the settings of analytics.
 type Config struct {
-	NATSURL        string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	NATSURL        config.Secret `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS, such as nats://analytics:password@nats:4222."`
 	DatabaseURL    config.Secret `split_words:"true" desc:"Postgres, as the role loom_analytics."`
 	OpsAddr        string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
 	ReconcileEvery time.Duration `split_words:"true" default:"24h" desc:"How often the rollups of the last 31 days are compared with the ledger, from some minutes after the start; 0 for never."`

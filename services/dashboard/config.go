@@ -18,7 +18,7 @@ const Prefix = "LOOM_DASHBOARD"
 type Config struct {
 	Addr             string                 `default:"127.0.0.1:8081" desc:"Address that serves the UI and the API."`
 	OpsAddr          string                 `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`
-	NATSURL          string                 `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	NATSURL          config.Secret          `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS, such as nats://dashboard:password@nats:4222."`
 	NATSReplicas     int                    `envconfig:"NATS_REPLICAS" default:"1" desc:"Copies of what is made again on a NATS that has lost its disk: the same as LOOM_MIGRATE_NATS_REPLICAS."`
 	DatabaseURL      config.Secret          `split_words:"true" desc:"Postgres, as the role loom_dashboard."`
 	AdminDatabaseURL config.Secret          `split_words:"true" desc:"Postgres, as the role loom_admin."`

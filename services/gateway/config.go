@@ -23,7 +23,7 @@ type Config struct {
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text"`
 
-	NATSURL   string                 `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is"`
+	NATSURL   config.Secret          `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is, such as nats://gateway:password@nats:4222"`
 	MasterKey config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: unwraps the data keys of tenants and the secrets of providers"`
 	Drain     time.Duration          `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
 

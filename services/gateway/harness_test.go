@@ -133,7 +133,7 @@ func (w *world) addTenant(t tenant.Tenant) {
 func (w *world) config(change func(*gateway.Config)) gateway.Config {
 	w.tb.Helper()
 	cfg := gateway.Config{
-		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: w.broker.URL, MasterKey: config.VersionedSecret{1: masterKey},
+		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: config.Secret(w.broker.URL), MasterKey: config.VersionedSecret{1: masterKey},
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
 		MaxBody: 32 << 20, BodyMemory: 256 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,

@@ -16,7 +16,7 @@ const minRetention = 24 * time.Hour
 
 // Config are the recorder's settings.
 type Config struct {
-	NATSURL     string        `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS."`
+	NATSURL     config.Secret `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Address of NATS, such as nats://recorder:password@nats:4222."`
 	DatabaseURL config.Secret `split_words:"true" desc:"Postgres, as the role loom_recorder."`
 	Retention   time.Duration `default:"0s" desc:"How long traces and their bodies are kept, such as 720h, by whole days in UTC; 0 for ever. Usage facts and rollups stay. Of several recorders the shortest holds, and what is dropped is gone."`
 	OpsAddr     string        `split_words:"true" desc:"Address that serves /metrics, /healthz and /readyz; empty for none."`

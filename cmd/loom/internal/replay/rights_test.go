@@ -5,151 +5,19 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"loom.internal/cmd/loom/internal/replay"
 	"loom.internal/migrations"
 	"loom.internal/pkg/bus"
-	"loom.internal/pkg/event"
 	"loom.internal/pkg/store"
 	"loom.internal/pkg/testkit"
 )
-
-// permissions reads the rights of the broker's user from the document that tells operators
-// to grant them.
-func permissions(t *testing.T) (publish, subscribe []string) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "replay-user.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "user.conf")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opts, err := server.ProcessConfigFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(opts.Users) != 1 || opts.Users[0].Permissions == nil {
-		t.Fatalf("the document grants %d users something, want one", len(opts.Users))
-	}
-	p := opts.Users[0].Permissions
-	return p.Publish.Allow, p.Subscribe.Allow
-}
-
-// The user of the document can replay and export, and can do no harm.
-func TestRightsOnTheBroker(t *testing.T) {
-	t.Parallel()
-	publish, subscribe := permissions(t)
-	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
-		Users: []*server.User{
-			{Username: "owner", Password: "owner"},
-			{Username: "replay", Password: "replay", Permissions: &server.Permissions{
-				Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
-			}},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the broker does not start")
-	}
-	connect := func(user string) jetstream.JetStream {
-		nc, err := nats.Connect(srv.ClientURL(), nats.UserInfo(user, user), nats.CustomInboxPrefix("_INBOX_"+user))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return js
-	}
-	r := &rig{DB: testkit.Postgres(t), js: connect("owner")}
-	if err := bus.Ensure(t.Context(), r.js, bus.DefaultLayout()); err != nil {
-		t.Fatal(err)
-	}
-	r.publish(t, mixed(300, 12)...)
-	large := testkit.Event("acme", time.Now(), func(e *event.TraceEvent) { e.RequestBody = testkit.Body(600 << 10) })
-	testkit.Detach(t, r.js.Conn(), large)
-	testkit.Publish(t, r.js, large)
-
-	weak := connect("replay")
-	cfg := replay.Config{DatabaseURL: r.DSN(""), JS: weak, Log: testkit.Log(t)}
-	for range 2 {
-		report, err := replay.Run(t.Context(), cfg, all)
-		if err != nil || report.Counts.Applied != 301 || report.Counts.LostBodies != 0 {
-			t.Fatalf("replay as the weak user: %+v, %v", report, err)
-		}
-	}
-	var out strings.Builder
-	if report, err := replay.Export(t.Context(), cfg, replay.Scope{}, &out); err != nil || report.Written != 301 || report.LostBodies != 0 {
-		t.Fatalf("export as the weak user: %+v, %v", report, err)
-	}
-
-	// Every one of these is refused by the broker: it never answers.
-	short := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-		t.Cleanup(cancel)
-		return ctx
-	}
-	e := testkit.Event("acme", time.Now())
-	data, err := event.Marshal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, try := range map[string]func() error{
-		"publish an event":  func() error { _, err := weak.Publish(short(), event.Subject(e), data); return err },
-		"delete the stream": func() error { return weak.DeleteStream(short(), bus.StreamTrace) },
-		"delete a durable":  func() error { return weak.DeleteConsumer(short(), bus.StreamTrace, bus.ConsumerRecorder) },
-		"make another durable": func() error {
-			_, err := weak.CreateOrUpdateConsumer(short(), bus.StreamTrace, jetstream.ConsumerConfig{Durable: "mine"})
-			return err
-		},
-		"take a durable's events": func() error {
-			return request(weak, "$JS.API.CONSUMER.MSG.NEXT."+bus.StreamTrace+"."+bus.ConsumerRecorder)
-		},
-		"purge the stream":  func() error { return request(weak, "$JS.API.STREAM.PURGE."+bus.StreamTrace) },
-		"change the stream": func() error { return request(weak, "$JS.API.STREAM.UPDATE."+bus.StreamTrace) },
-		"delete an event":   func() error { return request(weak, "$JS.API.STREAM.MSG.DELETE."+bus.StreamTrace) },
-		"read the configuration": func() error {
-			return request(weak, "$JS.API.DIRECT.GET.KV_"+bus.BucketConfig+".$KV."+bus.BucketConfig+".catalog")
-		},
-		"put a watermark":         func() error { return request(weak, "$KV."+bus.BucketWatermark+".x.1.recorder") },
-		"delete the large bodies": func() error { return request(weak, "$JS.API.STREAM.PURGE.OBJ_"+bus.BucketBodies) },
-		"overwrite a large body":  func() error { return request(weak, "$O."+bus.BucketBodies+".M.x") },
-	} {
-		if err := try(); err == nil {
-			t.Errorf("%s: it worked", what)
-		}
-	}
-	info, err := r.js.Stream(t.Context(), bus.StreamTrace)
-	if err != nil || info.CachedInfo().State.Msgs != 301 {
-		t.Errorf("the stream holds %+v, %v, want its 301 events", info.CachedInfo().State, err)
-	}
-}
-
-func request(js jetstream.JetStream, subject string) error {
-	_, err := js.Conn().Request(subject, nil, 400*time.Millisecond)
-	return err
-}
 
 // owned is a database whose owner is not a superuser: the connection strings of the owner
 // and of a superuser.

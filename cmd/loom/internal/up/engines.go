@@ -119,7 +119,7 @@ func (e *engines) startNATS(s Settings) (err error) {
 }
 
 func (e *engines) prepareStreams(ctx context.Context) error {
-	nc, err := e.connect("loom up")
+	nc, err := e.connect("up")
 	if err != nil {
 		return err
 	}

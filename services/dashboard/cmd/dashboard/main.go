@@ -41,7 +41,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer d.DB.Close()
 	defer d.AdminDB.Close()
-	if d.NATS, err = bus.Connect(cfg.NATSURL, "dashboard", d.Log); err != nil {
+	if d.NATS, err = bus.Connect(cfg.NATSURL.Reveal(), "dashboard", d.Log); err != nil {
 		return err
 	}
 	defer d.NATS.Close()

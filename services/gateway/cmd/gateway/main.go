@@ -37,12 +37,12 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nc, err := bus.Connect(cfg.NATSURL, "loom-gateway", log)
+	nc, err := bus.Connect(cfg.NATSURL.Reveal(), "gateway", log)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	bodies, err := bus.Connect(cfg.NATSURL, "loom-gateway-bodies", log)
+	bodies, err := bus.Connect(cfg.NATSURL.Reveal(), "gateway bodies", log)
 	if err != nil {
 		return err
 	}

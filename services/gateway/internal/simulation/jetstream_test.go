@@ -205,7 +205,6 @@ type delivery struct {
 	*line
 	msg     *nats.Msg
 	seq     uint64
-	left    uint64 // behind it
 	durable string
 }
 
@@ -213,7 +212,7 @@ func (d *delivery) Subject() string      { return d.msg.Subject }
 func (d *delivery) Data() []byte         { return d.msg.Data }
 func (d *delivery) Headers() nats.Header { return d.msg.Header }
 func (d *delivery) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: d.seq}, NumPending: d.left}, nil
+	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Stream: d.seq}}, nil
 }
 
 func (d *delivery) Ack() error {
@@ -339,58 +338,31 @@ func (k kept) Key() string      { return k.key }
 func (k kept) Value() []byte    { return []byte(k.value) }
 func (k kept) Revision() uint64 { return k.revision }
 
-// OrderedConsumer reads the stream from its beginning.
-func (s stream) OrderedConsumer(ctx context.Context, _ string, _ jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
-	o := &ordered{reader: &reader{line: s.line}}
-	err := s.call(ctx, func() error {
+// Extent is what the stream holds. A broker without its disk makes it anew.
+func (s stream) Extent(ctx context.Context) (e bus.Extent, err error) {
+	err = s.call(ctx, func() error {
 		return s.w.broker.do(func() error {
-			o.reader.disk, o.info.NumPending = s.w.broker.disk, uint64(len(s.w.broker.stream))
+			e = bus.Extent{Made: s.w.broker.made, First: 1, Last: uint64(len(s.w.broker.stream))}
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return o, nil
+	return e, err
 }
 
-type ordered struct {
-	jetstream.Consumer
-	reader *reader
-	info   jetstream.ConsumerInfo
-}
-
-func (o *ordered) CachedInfo() *jetstream.ConsumerInfo { return &o.info }
-
-func (o *ordered) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
-	return o.reader, nil
-}
-
-type reader struct {
-	jetstream.MessagesContext
-	*line
-	disk int
-	next uint64
-}
-
-func (r *reader) Next(...jetstream.NextOpt) (m jetstream.Msg, err error) {
-	if r.chance(20) {
-		if err := r.pause(r.ctx, r.latency()); err != nil {
-			return nil, err
-		}
-	}
-	if r.killed() {
-		return nil, errKilled
-	}
-	err = r.w.broker.do(func() error {
-		if r.w.broker.disk != r.disk {
-			return errAway
-		}
-		r.next++
-		m = &delivery{line: r.line, msg: r.w.broker.stream[r.next-1], seq: r.next, left: uint64(len(r.w.broker.stream)) - r.next}
-		return nil
+// Read gives some of the messages from a number on.
+func (s stream) Read(ctx context.Context, from uint64) (msgs []jetstream.Msg, err error) {
+	many := 1 + s.rng.IntN(30)
+	err = s.call(ctx, func() error {
+		return s.w.broker.do(func() error {
+			all := s.w.broker.stream
+			for seq := from; seq <= uint64(len(all)) && len(msgs) < many; seq++ {
+				msgs = append(msgs, &delivery{line: s.line, msg: all[seq-1], seq: seq})
+			}
+			if len(msgs) == 0 {
+				return bus.ErrNoMore
+			}
+			return nil
+		})
 	})
-	return m, err
+	return msgs, err
 }
-
-func (r *reader) Stop() {}

@@ -288,7 +288,7 @@ func (w *world) consume(name string, replica int) {
 			return
 		}
 		projection := bus.Projection{
-			Durable: name, Metrics: metrics, Log: log,
+			Durable: name, Metrics: metrics, Log: log, Stream: stream{line: p.line("board")},
 			Store:   (&client{line: p.line("store"), store: w.stores[name], marked: board.Mark}).write,
 			BadData: func(error) bool { return false },
 		}

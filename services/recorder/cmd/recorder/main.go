@@ -41,7 +41,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	nc, err := bus.Connect(cfg.NATSURL, "recorder", log)
+	nc, err := bus.Connect(cfg.NATSURL.Reveal(), "recorder", log)
 	if err != nil {
 		return err
 	}
