@@ -37,6 +37,7 @@ func (r *Rig) configure(ctx context.Context) error {
 		return err
 	}
 	var batch pgx.Batch
+	batch.Queue(`SELECT setval('config_revision', $1)`, revision)
 	batch.Queue(`INSERT INTO system_keys (purpose, master_version, iv, wrapped, revision) VALUES ($1, $2, $3, $4, $5)`,
 		envelope.PurposeAPIKey, int64(wrapped.MasterVersion), wrapped.IV, wrapped.Ciphertext, revision)
 	for _, id := range []string{"chaos-a", "chaos-b", "chaos-c"} {
