@@ -24,14 +24,10 @@ import (
 // nextMasterKey is version 2.
 const nextMasterKey = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 
-// ringOf is a ring of versions 1 to n.
-func ringOf(tb testing.TB, n uint32) *envelope.Ring {
+// bothKeys wraps with version 2.
+func bothKeys(tb testing.TB) *envelope.Ring {
 	tb.Helper()
-	texts := map[uint32]string{1: masterKey}
-	if n > 1 {
-		texts[2] = nextMasterKey
-	}
-	ring, err := envelope.NewRing(texts)
+	ring, err := envelope.NewRing(map[uint32]string{1: masterKey, 2: nextMasterKey})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -188,7 +184,7 @@ func TestTwoVersionsOfTheMasterKey(t *testing.T) {
 	t.Parallel()
 	up := respond(t, 200, "application/json", whole)
 	w := start(t, setup{upstream: up.URL, masters: config.VersionedSecret{1: masterKey, 2: nextMasterKey}})
-	w.ring = ringOf(t, 2)
+	w.ring = bothKeys(t)
 	w.addTenant(tenant.Tenant{ID: "bolt"})
 	wrapped, err := w.data["bolt"].Wrap(t.Context(), w.ring)
 	w.must(err)

@@ -64,7 +64,7 @@ func TestRewrappedWithAMasterKeyThatIsNotHere(t *testing.T) {
 	t.Parallel()
 	w, book := logged(t, setup{upstream: respond(t, 200, "application/json", whole).URL})
 	equal(t, "before", w.chat(asked).status, 200)
-	w.ring = ringOf(t, 2)
+	w.ring = bothKeys(t)
 	w.addTenant(tenant.Tenant{ID: "acme"})
 	w.said(book, "data key is wrapped with a master key that is not here", remedy)
 	equal(t, "rewrapped", w.chat(asked).status, 200)
@@ -86,7 +86,7 @@ func TestRewrappedWithAMasterKeyThatIsNotHere(t *testing.T) {
 	})
 	info, err := stream.Info(t.Context())
 	w.must(err)
-	for _, e := range w.traces(int(info.State.Msgs)) { //nolint:gosec // a few
+	for _, e := range w.traces(int(info.State.Msgs)) {
 		equal(t, "epoch", epochs(t, e), 1)
 		equal(t, "recorded", w.open(e, envelope.FieldResponse), whole)
 	}
@@ -101,11 +101,9 @@ func TestRewrappedWithAMasterKeyThatIsNotHere(t *testing.T) {
 // Without a data key nothing is recorded in full, so nothing that is to be is served.
 func TestNoDataKey(t *testing.T) {
 	t.Parallel()
-	up := respond(t, 200, "application/json", whole)
-	calls := func() int { return len(up.Requests()) }
 	for name, spoil := range map[string]func(w *world, t *tenant.Tenant){
 		"a new epoch, wrapped with a version that is not here": func(w *world, t *tenant.Tenant) {
-			key, err := envelope.NewDataKey(t.ID, 2).Wrap(w.tb.Context(), ringOf(w.tb, 2))
+			key, err := envelope.NewDataKey(t.ID, 2).Wrap(w.tb.Context(), bothKeys(w.tb))
 			w.must(err)
 			t.DataKey = &key
 		},
@@ -124,6 +122,9 @@ func TestNoDataKey(t *testing.T) {
 	} {
 		for _, known := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, known %v", name, known), func(t *testing.T) {
+				t.Parallel()
+				up := respond(t, 200, "application/json", whole)
+				calls := func() int { return len(up.Requests()) }
 				w, book := logged(t, setup{upstream: up.URL})
 				good := func() tenant.Tenant {
 					wrapped, err := envelope.NewDataKey("bolt", 1).Wrap(t.Context(), w.ring)
@@ -185,13 +186,13 @@ func TestSecretRewrappedWithAMasterKeyThatIsNotHere(t *testing.T) {
 		})
 	}
 	whole := func(*envelope.Wrapped) {}
-	put(up.URL, ringOf(t, 2), whole)
+	put(up.URL, bothKeys(t), whole)
 	w.said(book, "secret of a provider is wrapped with a master key that is not here", remedy)
-	put(up.URL, ringOf(t, 2), whole) // and once more
+	put(up.URL, bothKeys(t), whole) // and once more
 	equal(t, "rewrapped", w.chat(asked).status, 200)
 	equal(t, "secret", up.Requests()[1].Header.Get("Authorization"), "Bearer sk-upstream-secret")
 
-	put(elsewhere.URL, ringOf(t, 2), whole)
+	put(elsewhere.URL, bothKeys(t), whole)
 	w.said(book, "provider cannot be used", "unknown version of the master key")
 	a := w.chat(asked)
 	equal(t, "moved as well", a.status, 503)
@@ -235,7 +236,7 @@ func TestPepper(t *testing.T) {
 		equal(t, "no key at all", w.chat(asked, "Authorization", "Bearer x").status, 401)
 	}
 	refused("no pepper")
-	put(ringOf(t, 2))
+	put(bothKeys(t))
 	w.said(book, "what API keys are hashed with cannot be unwrapped", remedy)
 	refused("wrapped with a version that is not here")
 	put(w.ring)
@@ -245,7 +246,7 @@ func TestPepper(t *testing.T) {
 	equal(t, "served", w.chat(asked).status, 200)
 
 	failures := strings.Count(book.String(), "cannot be unwrapped")
-	put(ringOf(t, 2))
+	put(bothKeys(t))
 	w.eventually("seen", func() bool { return strings.Count(book.String(), "cannot be unwrapped") > failures })
 	equal(t, "known key", w.chat(asked).status, 200)
 	fresh := w.addKey(tenant.Key{TenantID: "acme", Scopes: tenant.Scopes()})
