@@ -87,7 +87,7 @@ func TestCaptureLimitComesAfterRedaction(t *testing.T) {
 		"an address at the limit":     strings.Repeat("x", limit-120) + " alice@example.com " + strings.Repeat("y ", 300),
 		"a long tail":                 strings.Repeat("x", limit-120) + " alice@example.com " + strings.Repeat("y ", 40<<10),
 		"much shorter once redacted":  strings.Repeat("bob.the.builder.of.many.things@construction.example.com ", 2000),
-		"at the end of what is read":  strings.Repeat("z", limit+16<<10-120) + " alice@example.com " + strings.Repeat("y", limit),
+		"at the end of what is read":  strings.Repeat("z", limit+8<<10-120) + " alice@example.com " + strings.Repeat("y", limit),
 		"characters of several bytes": strings.Repeat("é", limit),
 	} {
 		for shift := range 120 {
@@ -101,13 +101,16 @@ func TestCaptureLimitComesAfterRedaction(t *testing.T) {
 		}
 	}
 	for _, e := range w.traces(len(sent)) {
-		text := sent[e.GetTraceId()]
+		text, least := sent[e.GetTraceId()], limit
+		if strings.Contains(text, "builder") {
+			least = 0 // not known to be free of half a match
+		}
 		for field, sent := range map[envelope.Field]string{
 			envelope.FieldRequest:  `{"model":"gpt-1","messages":[{"role":"user","content":"` + text + `"}]}`,
 			envelope.FieldResponse: strings.Replace(whole, "hello", text, 1),
 		} {
 			got := w.open(e, field)
-			if want := string(r.JSON([]byte(sent))); len(got) > limit || !strings.HasPrefix(want, got) || len(got) < min(len(want), limit)-16<<10-3 {
+			if want := string(r.JSON([]byte(sent))); len(got) > limit || !strings.HasPrefix(want, got) || len(got) < least-3 {
 				t.Errorf("%s of %d bytes that ends with %q is not how what was sent begins, redacted", field, len(got), got[max(0, len(got)-60):])
 			}
 			if !utf8.ValidString(got) {
