@@ -155,7 +155,7 @@ func TestNoSecretLeaves(t *testing.T) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(path) //nolint:gosec // of the test's own
+		data, err := os.ReadFile(path)
 		places[path] = data
 		inSpool := strings.HasPrefix(path, w.spool)
 		for _, e := range events {

@@ -53,8 +53,8 @@ func TestCompression(t *testing.T) {
 			w := start(t, setup{upstream: respond(t, 200, "application/json", row.response).URL})
 			equal(t, "answer", w.chat(row.request).body, row.response)
 			e := w.trace()
-			equal(t, "codec of the request", envelope.Codec(e.GetRequestBody().GetCodec()), row.requestCodec)    //nolint:gosec // as open takes it
-			equal(t, "codec of the response", envelope.Codec(e.GetResponseBody().GetCodec()), row.responseCodec) //nolint:gosec // as open takes it
+			equal(t, "codec of the request", envelope.Codec(e.GetRequestBody().GetCodec()), row.requestCodec)
+			equal(t, "codec of the response", envelope.Codec(e.GetResponseBody().GetCodec()), row.responseCodec)
 			equal(t, "request", w.open(e, envelope.FieldRequest), row.request)
 			equal(t, "response", w.open(e, envelope.FieldResponse), row.response)
 			equal(t, "length", e.GetResponseBody().GetPlainLength(), int64(len(row.response)))
