@@ -209,3 +209,20 @@ func TestTwoVersionsOfTheMasterKey(t *testing.T) {
 		equal(t, "recorded", w.open(e, envelope.FieldResponse), whole)
 	}
 }
+
+// A record under the name of another tenant is nobody's: what it says would be recorded
+// as the other's.
+func TestRecordUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	wrapped, err := w.data["acme"].Wrap(t.Context(), w.ring)
+	w.must(err)
+	key := w.addKey(tenant.Key{TenantID: "bolt", Scopes: tenant.Scopes()})
+	w.put(bus.PrefixTenant+"bolt", tenant.Tenant{ID: "acme", Status: tenant.Active, ContentMode: "full", Revision: w.next(), DataKey: &wrapped})
+	a := w.chat(demoChat, "Authorization", "Bearer "+key)
+	equal(t, "status", a.status, 401)
+	w.envelope(a, "auth_error", "invalid_api_key")
+	w.addTenant(tenant.Tenant{ID: "bolt"})
+	w.eventually("under its own", func() bool { return w.chat(demoChat, "Authorization", "Bearer "+key).status == 200 })
+	equal(t, "tenant", w.trace().GetTenantId(), "bolt")
+}
