@@ -3,12 +3,14 @@ package gateway_test
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/testkit"
 	"loom.internal/services/gateway"
 	"loom.internal/services/gateway/internal/record"
@@ -48,14 +50,88 @@ func BenchmarkOverhead(b *testing.B) {
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 		})
 	}
+	fmt.Printf("own time by the gateway's metric: mean %.0f µs\n", w.overhead())
+}
+
+// BenchmarkSealing calls a gateway whose answers are of 2 KB and 10 KB, and between the
+// calls seals what it sealed: the request compressed, the answer as it is and compressed.
+// Beside the whole request stands what of it the gateway spent itself.
+func BenchmarkSealing(b *testing.B) {
+	for _, size := range []int{2 << 10, 10 << 10} {
+		answer, request := []byte(strings.Replace(whole, "hello", prose(size), 1)), strings.Replace(asked, "hi", prose(2<<10), 1)
+		up := testkit.Upstream(b, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(answer)
+		})
+		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {
+			w := start(b, setup{upstream: up.URL, change: func(c *gateway.Config) { c.SpoolMaxBytes = 16 << 30 }})
+			kinds := []struct {
+				name  string
+				field envelope.Field
+				body  []byte
+				codec envelope.Codec
+				took  []time.Duration
+			}{
+				{"seal-request", envelope.FieldRequest, []byte(request), envelope.Zstd, nil},
+				{"seal-answer-identity", envelope.FieldResponse, answer, envelope.Identity, nil},
+				{"seal-answer-zstd", envelope.FieldResponse, answer, envelope.Zstd, nil},
+			}
+			var whole []time.Duration
+			for b.Loop() {
+				begin := time.Now()
+				if a := w.chat(request); a.status != http.StatusOK || a.err != nil {
+					b.Fatal(a)
+				}
+				whole = append(whole, time.Since(begin))
+				for i := range kinds {
+					k := &kinds[i]
+					begin := time.Now()
+					key, err := w.data["acme"].Trace("019a0000-0000-7000-8000-000000000001")
+					w.must(err)
+					_, err = key.Seal(k.field, k.body, k.codec)
+					w.must(err)
+					k.took = append(k.took, time.Since(begin))
+				}
+			}
+			b.ReportMetric(0, "ns/op") // of all of them: says nothing
+			b.ReportMetric(median(whole), "request-p50-us")
+			b.ReportMetric(w.overhead(), "own-mean-us") // on a machine with other work mostly waiting for a processor
+			for _, k := range kinds {
+				b.ReportMetric(median(k.took), k.name+"-p50-us")
+				b.ReportMetric(100*median(k.took)/median(whole), k.name+"-%-of-request")
+			}
+		})
+	}
+}
+
+// prose is text that compresses about as what people and models write does.
+func prose(n int) string {
+	words := strings.Fields("the of gateway and model answers a question about weather in Prague tomorrow while some other tool is called with arguments that hold numbers")
+	var b strings.Builder
+	for r := rand.New(rand.NewPCG(1, 1)); b.Len() < n; {
+		fmt.Fprintf(&b, "%s%d ", words[r.IntN(len(words))], r.IntN(16))
+	}
+	return b.String()[:n]
+}
+
+func median(took []time.Duration) float64 {
+	slices.Sort(took)
+	return float64(took[len(took)/2].Nanoseconds()) / 1e3
+}
+
+// overhead is the mean time, in microseconds, that requests spent in the gateway itself.
+func (w *world) overhead() float64 {
+	w.tb.Helper()
 	families, err := w.metrics.Gather()
 	w.must(err)
 	for _, f := range families {
 		if f.GetName() == "loom_gateway_overhead_seconds" {
 			h := f.GetMetric()[0].GetHistogram()
-			fmt.Printf("own time by the gateway's metric: mean %.0f µs over %d requests\n", 1e6*h.GetSampleSum()/float64(h.GetSampleCount()), h.GetSampleCount())
+			return 1e6 * h.GetSampleSum() / float64(h.GetSampleCount())
 		}
 	}
+	w.tb.Fatal("no metric of the overhead")
+	return 0
 }
 
 // BenchmarkSpool calls gateways in turn, with the same request: one whose spool is full, so

@@ -54,6 +54,8 @@ type world struct {
 	client  *http.Client
 	rev     int64
 	spool   string // directory
+	masters config.VersionedSecret
+	log     *slog.Logger
 }
 
 type setup struct {
@@ -63,11 +65,19 @@ type setup struct {
 	others   map[string]string // name and base URL of more providers
 	routes   []catalog.Route   // more of them
 	noStart  bool
+	masters  config.VersionedSecret // of the gateway; version 1 unless there are any
+	log      *slog.Logger           // of the gateway; the test's unless there is one
 }
 
 func start(tb testing.TB, s setup) *world {
 	tb.Helper()
-	w := &world{tb: tb, broker: testkit.NATS(tb)}
+	w := &world{tb: tb, broker: testkit.NATS(tb), masters: s.masters, log: s.log}
+	if w.masters == nil {
+		w.masters = config.VersionedSecret{1: masterKey}
+	}
+	if w.log == nil {
+		w.log = quiet(tb)
+	}
 	w.nc = w.broker.Conn(tb, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	var err error
 	w.js, err = jetstream.New(w.nc)
@@ -133,7 +143,7 @@ func (w *world) addTenant(t tenant.Tenant) {
 func (w *world) config(change func(*gateway.Config)) gateway.Config {
 	w.tb.Helper()
 	cfg := gateway.Config{
-		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: config.Secret(w.broker.URL), MasterKey: config.VersionedSecret{1: masterKey},
+		Addr: "127.0.0.1:0", LogLevel: "info", LogFormat: "text", NATSURL: config.Secret(w.broker.URL), MasterKey: w.masters,
 		Drain: 2 * time.Second, AllowPrivateUpstreams: true, ConnectTimeout: 5 * time.Second,
 		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, BodyTimeout: time.Minute,
 		MaxBody: 32 << 20, BodyMemory: 256 << 20, CaptureLimit: 16 << 20, KeyCache: 100, NegativeTTL: 200 * time.Millisecond,
@@ -150,6 +160,13 @@ func (w *world) config(change func(*gateway.Config)) gateway.Config {
 
 func (w *world) start(change func(*gateway.Config)) {
 	w.tb.Helper()
+	w.run(change)
+	w.eventually("ready", func() bool { return w.ready.Err() == nil })
+}
+
+// run starts a gateway that may not become ready.
+func (w *world) run(change func(*gateway.Config)) {
+	w.tb.Helper()
 	cfg := w.config(change)
 	w.metrics, w.ready = prometheus.NewRegistry(), new(telemetry.Readiness)
 	var lc net.ListenConfig
@@ -160,7 +177,7 @@ func (w *world) start(change func(*gateway.Config)) {
 	w.must(err)
 	bodies, err := bus.Connect(w.broker.URL, "gateway-test-bodies", quiet(w.tb), nats.ReconnectWait(20*time.Millisecond))
 	w.must(err)
-	svc, err := gateway.New(cfg, gateway.Deps{Log: quiet(w.tb), Metrics: w.metrics, Ready: w.ready, NATS: nc, Bodies: bodies, Listener: ln})
+	svc, err := gateway.New(cfg, gateway.Deps{Log: w.log, Metrics: w.metrics, Ready: w.ready, NATS: nc, Bodies: bodies, Listener: ln})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -182,7 +199,6 @@ func (w *world) start(change func(*gateway.Config)) {
 		w.client.CloseIdleConnections()
 		_ = w.stop()
 	})
-	w.eventually("ready", func() bool { return w.ready.Err() == nil })
 }
 
 // quiet logs to the test, or nowhere for a benchmark.
@@ -333,14 +349,25 @@ func (w *world) open(e *event.TraceEvent, field envelope.Field) string {
 	bodies, err := bus.NewBodies(w.nc)
 	w.must(err)
 	w.must(bodies.Attach(context.Background(), e))
-	key, err := w.data[e.GetTenantId()].Trace(e.GetTraceId())
+	plain, err := openWith(w.data[e.GetTenantId()], e, field)
 	w.must(err)
-	plain, err := key.Open(field, envelope.Sealed{
+	return string(plain)
+}
+
+// openWith opens a body of a trace, which has it, with any data key.
+func openWith(data *envelope.DataKey, e *event.TraceEvent, field envelope.Field) ([]byte, error) {
+	b := e.GetRequestBody()
+	if field == envelope.FieldResponse {
+		b = e.GetResponseBody()
+	}
+	key, err := data.Trace(e.GetTraceId())
+	if err != nil {
+		return nil, err
+	}
+	return key.Open(field, envelope.Sealed{
 		Ciphertext: b.GetCiphertext(), IV: b.GetIv(), Suite: uint8(b.GetSuite()), Codec: envelope.Codec(b.GetCodec()),
 		Epoch: b.GetKeyVersion(), PlainLen: b.GetPlainLength(),
 	})
-	w.must(err)
-	return string(plain)
 }
 
 func contains(tb testing.TB, what, got, want string) {

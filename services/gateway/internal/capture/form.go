@@ -9,9 +9,9 @@ type Form struct {
 	// Whole reads an answer that came in one piece.
 	Whole func(body []byte) Summary
 	// Keep is what of an answer that came in one piece goes into its trace: text as it
-	// is, JSON as it is but for pictures and sound, of anything else nothing (nil). It is
-	// cut to limit bytes, and may share the memory of body.
-	Keep func(contentType string, body []byte, limit int) (kept []byte, truncated bool)
+	// is, JSON as it is but for pictures and sound, of anything else nothing (nil). It may
+	// share the memory of body.
+	Keep func(contentType string, body []byte) []byte
 	// Last are beginnings of the lines that a stream's last event has: such an event is
 	// held back until the trace is safe.
 	Last []string

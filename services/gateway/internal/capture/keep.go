@@ -30,25 +30,12 @@ var (
 )
 
 // keeper makes a [Form.Keep] for answers with the given blobs.
-func keeper(blobs ...blob) func(contentType string, body []byte, limit int) (kept []byte, truncated bool) {
-	return func(contentType string, body []byte, limit int) (kept []byte, truncated bool) {
+func keeper(blobs ...blob) func(contentType string, body []byte) []byte {
+	return func(contentType string, body []byte) []byte {
 		if !readable(contentType, body) {
-			return nil, false
+			return nil
 		}
-		kept = withoutBlobs(body, blobs)
-		if len(kept) <= limit {
-			return kept, false
-		}
-		kept = kept[:max(limit, 0)]
-		for i := 1; i <= min(utf8.UTFMax, len(kept)); i++ { // not within a character
-			if last := kept[len(kept)-i:]; utf8.RuneStart(last[0]) {
-				if !utf8.FullRune(last) {
-					kept = kept[:len(kept)-i]
-				}
-				break
-			}
-		}
-		return kept, true
+		return withoutBlobs(body, blobs)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"loom.internal/pkg/bus"
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
 	"loom.internal/pkg/redact"
@@ -21,6 +22,7 @@ type Caller struct {
 	tenant.Principal
 	DataKey  *envelope.DataKey // seals them; nil: there is none that this gateway can use
 	Redactor *redact.Redactor  // nil: nothing is taken out
+	NoRules  error             // why it is not known what is to be taken out; nothing of the client's may be recorded then
 }
 
 // account is a tenant made ready: its data key unwrapped, its rules compiled. It is cached
@@ -29,6 +31,7 @@ type account struct {
 	tenant.Tenant
 	key      *envelope.DataKey
 	redactor *redact.Redactor
+	noRules  error // of rules that do not compile
 }
 
 func decodeKey(_ string, data []byte) (k tenant.Key, err error) {
@@ -43,14 +46,19 @@ func (d *Directory) decodeAccount(name string, data []byte) (account, error) {
 	if err := json.Unmarshal(data, &a.Tenant); err != nil {
 		return a, err
 	}
-	var err error
-	if a.redactor, err = redact.Compile(a.Redact); err != nil {
-		return a, fmt.Errorf("redaction of tenant %s: %w", a.ID, err) // to record what was to be taken out is worse than to record nothing
+	if bus.PrefixTenant+a.ID != name {
+		return a, fmt.Errorf("it is that of tenant %q", a.ID)
+	}
+	ctx := context.Background() // a record is made ready for whoever asks for it next
+	if a.redactor, a.noRules = redact.Compile(a.Redact); a.noRules != nil {
+		// To record what was to be taken out is worse than to record nothing.
+		d.opt.Log.LogAttrs(ctx, slog.LevelError, "rules of redaction are wrong, requests of which something is to be recorded are refused: put the rules of the tenant right",
+			slog.String("name", name), slog.Any("error", a.noRules))
 	}
 	if a.DataKey == nil {
 		return a, nil
 	}
-	ctx := context.Background() // a record is made ready for whoever asks for it next
+	var err error
 	before, _ := d.tenants.peek(a.ID)
 	a.key, err = a.DataKey.Unwrap(ctx, d.opt.Keys, a.ID)
 	switch {

@@ -28,10 +28,10 @@ type upstream struct {
 	provider provider.Provider // nil when it could not be opened
 }
 
-// secretAlone reports whether p is the provider as it was but for its secret.
+// secretAlone reports whether p is the provider as it was but for the secret that it had.
 func (u upstream) secretAlone(p catalog.Provider) bool {
 	p.Secret = u.entry.Secret
-	return reflect.DeepEqual(u.entry, p)
+	return p.Secret != nil && reflect.DeepEqual(u.entry, p)
 }
 
 // key is what the health of one of its models is known by.

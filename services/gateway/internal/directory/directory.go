@@ -104,7 +104,7 @@ func (d *Directory) Authenticate(ctx context.Context, text string) (*Caller, err
 	if owner.Status != tenant.Active {
 		return nil, tenant.ErrUnauthorized
 	}
-	return &Caller{Principal: tenant.Principal{Tenant: owner.Tenant, Key: key}, DataKey: owner.key, Redactor: owner.redactor}, nil
+	return &Caller{Principal: tenant.Principal{Tenant: owner.Tenant, Key: key}, DataKey: owner.key, Redactor: owner.redactor, NoRules: owner.noRules}, nil
 }
 
 // lookup is the cached record, else the bucket's. What is not there is

@@ -67,7 +67,7 @@ func (a *answer) whole(ctx context.Context) {
 		return
 	}
 	e := ending{outcome: event.Outcome_OUTCOME_COMPLETED, status: a.resp.StatusCode, summary: x.form.Whole(body)}
-	e.response, e.truncated = x.form.Keep(a.resp.Header.Get("Content-Type"), body, x.p.opt.CaptureLimit)
+	e.response = x.form.Keep(a.resp.Header.Get("Content-Type"), body)
 	if e.summary.Failed {
 		e.outcome, e.class = event.Outcome_OUTCOME_FAILED, failure.InsideAnswer
 	}

@@ -123,6 +123,10 @@ func (x *exchange) begin(ctx context.Context) *openai.Error {
 		return openai.Internal()
 	}
 	trace := x.newTrace(id.String())
+	if x.who.NoRules != nil && trace.GetContentMode() != event.ContentMode_CONTENT_MODE_NONE {
+		x.p.log(ctx, slog.LevelError, "request refused: what must not be recorded of it is not known", slog.String("tenant_id", trace.GetTenantId()), slog.Any("error", x.who.NoRules))
+		return openai.Unavailable("The gateway has no valid rules to record this request by. Please try again.")
+	}
 	if trace.GetContentMode() == event.ContentMode_CONTENT_MODE_FULL {
 		if x.key, err = x.traceKey(trace.GetTraceId()); err != nil {
 			x.p.log(ctx, slog.LevelError, "request refused: its bodies cannot be sealed", slog.String("tenant_id", trace.GetTenantId()), slog.Any("error", err))

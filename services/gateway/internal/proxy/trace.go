@@ -42,7 +42,7 @@ func (x *exchange) newTrace(id string) *event.TraceEvent {
 		Stream:         x.req.Facts().Stream,
 		StartedAtUs:    x.started.UnixMicro(),
 		RequestBytes:   int64(len(x.body)),
-		ContentMode:    contentMode(x.who.Tenant.ContentMode, x.who.Key.ContentMode, x.r.Header.Get(HeaderContentMode)),
+		ContentMode:    contentMode(x.who.Tenant.ContentMode, append([]string{x.who.Key.ContentMode}, x.r.Header.Values(HeaderContentMode)...)...),
 	}
 	x.aim(e)
 	if e.GetContentMode() != event.ContentMode_CONTENT_MODE_NONE {
@@ -65,22 +65,26 @@ func (x *exchange) describe(e *event.TraceEvent) {
 		if m.Name == "session_id" && e.GetSessionId() == "" {
 			e.SessionId = x.name(m.Value)
 		}
-		name := cut(m.Name, event.MaxTagKey)
+		name := cut(x.redacted(m.Name), event.MaxTagKey)
 		if name == "" || len(e.GetTags()) == event.MaxTags {
 			continue
 		}
 		if e.Tags == nil {
 			e.Tags = make(map[string]string)
 		}
-		e.Tags[name] = cut(x.who.Redactor.Text(m.Value), event.MaxTagValue)
+		e.Tags[name] = cut(x.redacted(m.Value), event.MaxTagValue)
 	}
 }
 
 // name is what the client calls someone or something, without what is not to be recorded.
-func (x *exchange) name(s string) string { return clean(x.who.Redactor.Text(s)) }
+func (x *exchange) name(s string) string { return clean(x.redacted(s)) }
 
-// contentMode is the tenant's, lowered by that of the key and that of the request's
-// header: they can keep bodies out of the record, never into it. An unreadable mode keeps
+// redacted is a text without what is not to be recorded. It is made valid before: a byte
+// that is dropped later could hide a match now.
+func (x *exchange) redacted(s string) string { return x.who.Redactor.Text(valid(s)) }
+
+// contentMode is the tenant's, lowered by that of the key and those of the request's
+// headers: they can keep bodies out of the record, never into it. An unreadable mode keeps
 // out the most.
 func contentMode(ofTenant string, lower ...string) event.ContentMode {
 	read := func(s string) event.ContentMode {
@@ -190,12 +194,23 @@ type sealedBody struct {
 // waits for that, so it must pay; the request is sealed while the provider works.
 const packResponse = 4 << 10
 
+// overlap is how much more of a body than is recorded is searched for what is to be taken
+// out: what the end of the record would cut in two is known there. Hardly anything that is
+// to be found is longer: of private keys those of 8192 bits have 6.4 KB.
+const overlap = 8 << 10
+
 // seal takes out of a body what the tenant does not want recorded, cuts it to the capture
 // limit and encrypts it.
 func (x *exchange) seal(field envelope.Field, body []byte, truncated bool, codec envelope.Codec) sealedBody {
-	body = x.who.Redactor.JSON(body)
-	if limit := x.p.opt.CaptureLimit; len(body) > limit {
+	limit := x.p.opt.CaptureLimit
+	if len(body) > limit+overlap { // marks are shorter than much of what they replace: the overlap may move to before the limit
+		body = x.who.Redactor.JSON(body[:limit+overlap])
+		body, truncated = body[:max(min(limit, len(body)-overlap), 0)], true
+	} else if body = x.who.Redactor.JSON(body); len(body) > limit {
 		body, truncated = body[:limit], true
+	}
+	if truncated {
+		body = wholeCharacters(body)
 	}
 	s, err := x.key.Seal(field, body, codec)
 	if err != nil {
@@ -207,17 +222,33 @@ func (x *exchange) seal(field envelope.Field, body []byte, truncated bool, codec
 	}}
 }
 
+// wholeCharacters is b without the beginning of a character that its end has cut off.
+func wholeCharacters(b []byte) []byte {
+	for i := 1; i <= min(utf8.UTFMax, len(b)); i++ {
+		if last := b[len(b)-i:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return b[:len(b)-i]
+			}
+			break
+		}
+	}
+	return b
+}
+
 // clean is s as a name or id of an event may be: valid UTF-8 without NUL, cut to the
 // bound.
 func clean(s string) string { return cut(s, event.MaxText) }
 
-func cut(s string, limit int) string {
+// valid is s as valid UTF-8 without NUL.
+func valid(s string) string {
 	if strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(s, "\x00", "")
 	}
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+func cut(s string, limit int) string {
+	s = valid(s)
 	for len(s) > limit {
 		_, size := utf8.DecodeLastRuneInString(s[:limit])
 		if r, _ := utf8.DecodeLastRuneInString(s[:limit]); r == utf8.RuneError && size == 1 {
