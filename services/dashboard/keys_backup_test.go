@@ -164,7 +164,7 @@ func TestBackupsAreShreddedToo(t *testing.T) {
 	if diff := cmp.Diff(figures, without.figures(t, "acme", day)); diff != "" {
 		t.Errorf("costs and counts of the backup:\n%s", diff)
 	}
-	if got := without.counted(t, "loom_dashboard_payload_refused_total", "no_key"); got != n {
+	if got := without.counted(t, "no_key"); got != n {
 		t.Errorf("%v refusals counted, want %d", got, n)
 	}
 	// Nor with what is left today: the rows of tenant_keys as they are now, and new keys.

@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestListDataKeys(t *testing.T) {
 	} {
 		var got []string
 		for _, k := range read(query) {
-			got = append(got, k.TenantID+" "+string(rune('0'+k.Epoch))+" "+k.State)
+			got = append(got, fmt.Sprint(k.TenantID, " ", k.Epoch, " ", k.State))
 			if (k.State == "active") != (k.EndedAt == nil) || k.MasterVersion == nil || *k.MasterVersion != 1 {
 				t.Errorf("got %+v", k)
 			}
@@ -153,12 +154,14 @@ func TestDashboardKeepsDataKeys(t *testing.T) {
 		}
 	})
 	testkit.Await(t, "keys of all that need one", func(context.Context) bool {
+		//nolint:contextcheck // it asks by the test's own
 		return r.count(t, `SELECT count(*) FROM tenant_keys WHERE state = 'active' AND (tenant_id, epoch) IN (('acme', 2), ('other', 2), ('old', 1), ('young', 1))`) == 4
 	})
 	if got := r.count(t, `SELECT count(*) FROM tenant_keys`); got != 6 {
 		t.Errorf("%d data keys, want 6", got)
 	}
 	testkit.Await(t, "gateways have them", func(context.Context) bool {
+		//nolint:contextcheck // it asks by the test's own
 		return r.pushedEpoch(t, "old") == 1 && r.pushedEpoch(t, "acme") == 2
 	})
 }

@@ -9,19 +9,17 @@ import (
 	"loom.internal/pkg/config"
 )
 
-const refusedTotal = "loom_dashboard_payload_refused_total"
-
 // unreadable checks that nothing of a trace is shown, that the view is in the access log all
 // the same, and that it is counted.
 func (r *rig) unreadable(t *testing.T, name string, s *seeded, reason string) {
 	t.Helper()
 	const logged = `SELECT count(*) FROM access_log WHERE action = 'trace.decrypt' AND trace_id = $1 AND tenant_id = $2`
-	before, lines := r.counted(t, refusedTotal, reason), r.count(t, logged, s.id, s.tenant)
+	before, lines := r.counted(t, reason), r.count(t, logged, s.id, s.tenant)
 	f := r.fails(t, r.payloadOf(s), http.StatusInternalServerError, "payload_unreadable")
 	if strings.Contains(f.Error.Message, "canary") || len(f.Faults) > 0 {
 		t.Errorf("%s: the refusal says %+v", name, f)
 	}
-	if got := r.counted(t, refusedTotal, reason) - before; got != 1 {
+	if got := r.counted(t, reason) - before; got != 1 {
 		t.Errorf("%s: counted %v times as %s, want once", name, got, reason)
 	}
 	if got := r.count(t, logged, s.id, s.tenant) - lines; got != 1 {
@@ -120,7 +118,7 @@ func TestPayloadsWithoutTheirMasterKey(t *testing.T) {
 	r.insert(t, s)
 	both := r.beside(t, bothMasters)
 	for _, label := range []string{"tampered", "shredded", "no_key", "unknown_master"} {
-		if got := both.counted(t, refusedTotal, label); got != 0 {
+		if got := both.counted(t, label); got != 0 {
 			t.Errorf("%s: %v to begin with", label, got)
 		}
 	}

@@ -163,8 +163,8 @@ func (r *rig) admins(t *testing.T, path string, body, v any) {
 	r.ok(t, call{method: http.MethodPost, path: "/api/v1/admin/" + path, key: r.admin, body: body}, v)
 }
 
-// counted is the value of a counter by its one label.
-func (r *rig) counted(t *testing.T, name, label string) float64 {
+// counted is how many payloads were refused for a reason.
+func (r *rig) counted(t *testing.T, reason string) float64 {
 	t.Helper()
 	families, err := r.metrics.Gather()
 	if err != nil {
@@ -172,11 +172,11 @@ func (r *rig) counted(t *testing.T, name, label string) float64 {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name && m.GetLabel()[0].GetValue() == label {
+			if f.GetName() == "loom_dashboard_payload_refused_total" && m.GetLabel()[0].GetValue() == reason {
 				return m.GetCounter().GetValue()
 			}
 		}
 	}
-	t.Fatalf("there is no %s of %s", name, label)
+	t.Fatalf("no counter of payloads refused as %s", reason)
 	return 0
 }

@@ -211,7 +211,7 @@ func (s *sealing) again(ctx context.Context, tx pgx.Tx, id string, epoch int32, 
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.field, err)
 		}
-		sealed, err := fresh.Seal(b.field, plain, envelope.Codec(*b.codec)) //nolint:gosec // Open has seen that it is one
+		sealed, err := fresh.Seal(b.field, plain, envelope.Codec(*b.codec))
 		if err != nil {
 			return err
 		}
