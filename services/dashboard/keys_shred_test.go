@@ -165,10 +165,17 @@ func TestShred(t *testing.T) {
 		t.Errorf("payload_state %q, want available", state)
 	}
 	r.fails(t, r.payloadOf(first[0]), http.StatusGone, "payload_shredded")
-	// What was shredded does not come back by any other way either.
-	if out := r.reencrypt(t, map[string]any{}); out.Sealed != 0 || len(out.Failed) != 5 || !strings.Contains(out.Failed[0].Why, "shredded") {
-		t.Errorf("sealed anew: %+v", out)
+	// What was shredded is not to be sealed anew, nor is it shredded again.
+	for _, epoch := range []int{0, 1} {
+		if out := r.reencrypt(t, map[string]any{"epoch": epoch}); out.Looked != 0 {
+			t.Errorf("sealed anew: %+v", out)
+		}
 	}
+	again := r.shred(t, shredAcme)
+	if diff := cmp.Diff(map[int32]int64{3: 2}, again.Bodies); diff != "" || len(again.Keys) != 1 || again.Keys[0].Epoch != 3 {
+		t.Errorf("shredded again: %+v (-want +got):\n%s", again, diff)
+	}
+	r.fails(t, r.payloadOf(fresh[0]), http.StatusGone, "payload_shredded")
 }
 
 // shreddedForGood checks that nothing gives acme a key while it is inactive.
@@ -234,6 +241,28 @@ func TestShredRefusals(t *testing.T) {
 			r.fails(t, shred(id, body), http.StatusNotFound, "not_found")
 		}
 	}
+}
+
+// Bodies that cannot be counted are shredded all the same.
+func TestShredWithoutCounting(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.recorded(t, "acme", 1)[0]
+	tx, err := r.db.Pool("").Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE trace_bodies IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	out := r.shred(t, shredAcme)
+	if out.Bodies != nil || len(out.Keys) != 1 || !out.Pushed {
+		t.Errorf("got %+v", out)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.fails(t, r.payloadOf(s), http.StatusGone, "payload_shredded")
 }
 
 // With the bus away the keys are gone all the same; gateways hear of it when it is back.

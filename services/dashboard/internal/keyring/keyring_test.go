@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"loom.internal/pkg/envelope"
@@ -211,5 +212,53 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := k.Rotate(t.Context(), "test", "a"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("rotate an inactive tenant's: got %v, want %v", err, store.ErrNotFound)
+	}
+}
+
+// A step that has too little time does what it can, and says where to go on.
+func TestReencryptEndsInTime(t *testing.T) {
+	t.Parallel()
+	db := testkit.Postgres(t)
+	k := open(t, db)
+	addTenants(t, db, "a")
+	keep(t, k, 1)
+	at := time.Now().UTC().Truncate(time.Second)
+	if err := store.EnsurePartitions(t.Context(), db.Pool(""), at); err != nil {
+		t.Fatal(err)
+	}
+	old, err := k.Open(t.Context(), db.Pool("loom_admin"), "a", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const traces = 3
+	for range traces {
+		id := uuid.Must(uuid.NewV7())
+		key, err := old.Trace(id.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := key.Seal(envelope.FieldRequest, []byte("q"), envelope.Identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db.Pool(""), `INSERT INTO trace_bodies (tenant_id, started_at, trace_id, encryption_suite, encryption_key_version, request_body, request_iv, request_codec, request_length)
+			VALUES ('a', $1, $2, 1, 1, $3, $4, 0, 1)`, at, id, sealed.Ciphertext, sealed.IV)
+	}
+	if _, err := k.Rotate(t.Context(), "test", "a"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second) // it keeps ten for itself
+	defer cancel()
+	from := ""
+	for step := 1; step <= traces; step++ {
+		r, err := k.Reencrypt(ctx, "test", "a", 0, from, 10, false)
+		if err != nil || r.Looked != 1 || r.Sealed != 1 || (r.Next == "") != (step == traces) {
+			t.Fatalf("step %d: got %+v, %v", step, r, err)
+		}
+		from = r.Next
+	}
+	r, err := k.Reencrypt(t.Context(), "test", "a", 0, "", 10, false)
+	if err != nil || r.Looked != 0 || r.Next != "" {
+		t.Errorf("afterwards: got %+v, %v", r, err)
 	}
 }

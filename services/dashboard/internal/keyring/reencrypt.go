@@ -28,9 +28,13 @@ type Reencrypted struct {
 // ReencryptBatch is how many traces one step takes at most.
 const ReencryptBatch = 200
 
+// reserve is the time that a step leaves to itself: it ends early rather than late, since
+// whoever asked is then not told where to go on.
+const reserve = 10 * time.Second
+
 // Reencrypt seals the bodies of a tenant's traces with its active data key that are
-// sealed with another, or with the one named: step by step from a position on, limit
-// traces at a time. Each is opened as it will be stored, and compared, before it is
+// sealed with another, or with the one named: step by step from a position on, at most
+// limit traces at a time. Each is opened as it will be stored, and compared, before it is
 // stored. A dry run does all but that.
 //
 // It is for a data key that others may know. What is on the bus, in spools and in
@@ -69,13 +73,18 @@ func (k *Keyring) Reencrypt(ctx context.Context, by, tenantID string, epoch int3
 			return r, fmt.Errorf("reencrypt: %w", store.Wrap(err))
 		}
 	}
+	done := 0
 	for _, p := range places { // one at a time: bodies are large
+		if until, ok := ctx.Deadline(); ok && done > 0 && time.Until(until) < reserve {
+			break
+		}
 		if err := store.InTenant(ctx, k.opt.DB, tenantID, func(tx pgx.Tx) error { return s.trace(ctx, tx, p) }); err != nil {
 			return r, fmt.Errorf("reencrypt trace %s: %w", p.id, err)
 		}
+		done++
 	}
-	if len(places) == limit {
-		last := places[len(places)-1]
+	if done > 0 && (done == limit || done < len(places)) {
+		last := places[done-1]
 		r.Next = last.at.UTC().Format(time.RFC3339Nano) + "/" + last.id.String()
 	}
 	return r, nil
@@ -110,13 +119,15 @@ type sealing struct {
 	old      map[int32]*envelope.DataKey
 }
 
-// places are the next traces that have bodies to be sealed anew.
+// places are the next traces that have bodies to be sealed anew. Those that were shredded
+// are none.
 func (s *sealing) places(ctx context.Context, epoch int32, at time.Time, id uuid.UUID, limit int) (places []place, err error) {
 	err = store.InTenant(ctx, s.opt.DB, s.tenantID, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT started_at, trace_id FROM trace_bodies
 			WHERE tenant_id = $1 AND (started_at, trace_id) > ($2, $3)
 			  AND encryption_key_version <> $4 AND ($5 = 0 OR encryption_key_version = $5)
+			  AND encryption_key_version NOT IN (SELECT epoch FROM tenant_keys WHERE tenant_id = $1 AND state = 'shredded')
 			ORDER BY started_at, trace_id LIMIT $6`, s.tenantID, at, id, int64(s.fresh.Epoch()), epoch, limit)
 		if err != nil {
 			return err
