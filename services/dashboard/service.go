@@ -113,8 +113,12 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	reader, err := traces.NewReader(d.DB, keys, d.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	s.api, err = httpapi.New(httpapi.Options{
-		Auth: s.auth, Limiter: limiter, Traces: traces.NewReader(d.DB, keys), Keys: keys, Stats: stats.NewReader(d.DB), Admin: s.admin,
+		Auth: s.auth, Limiter: limiter, Traces: reader, Keys: keys, Stats: stats.NewReader(d.DB), Admin: s.admin,
 		Push: s.push.Push, Verifier: verifier, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
 		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
 	})

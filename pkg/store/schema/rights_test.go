@@ -52,6 +52,9 @@ func TestTenantTablesForceRowSecurity(t *testing.T) {
 	if n := len(collect(t, db, "", `SELECT relname `+tables)); n < 6+3*9 {
 		t.Errorf("tables with a tenant_id: found %d, want the six and the partitions of nine days", n)
 	}
+	if n := len(collect(t, db, "", `SELECT relname `+tables+` AND relname IN ('tenant_keys', 'trace_bodies', 'access_log')`)); n != 3 {
+		t.Errorf("found %d of three tables that are sure to have one", n)
+	}
 	if open := collect(t, db, "", `SELECT relname `+tables+` AND NOT (relrowsecurity AND relforcerowsecurity)`); len(open) > 0 {
 		t.Errorf("tables with a tenant_id and no forced row security: %v", open)
 	}
@@ -212,6 +215,7 @@ func TestDashboardSeesOneTenant(t *testing.T) {
 			`INSERT INTO access_log (tenant_id, actor, action, detail) VALUES ($1, 'test', 'test', jsonb_build_object('n', $2::int))`,
 			`INSERT INTO traces VALUES ($1, now(), gen_random_uuid(), '', '', '', '', '', '', '', '', false, 'completed', $2, '', 0, NULL, NULL, NULL, 0, 0, 0, '{}', '{}', NULL, 'none', '', '', '{}', '', '', 'none', '[]', '', 0, 0)`,
 			`INSERT INTO trace_bodies (tenant_id, started_at, trace_id, encryption_suite, encryption_key_version) VALUES ($1, now(), gen_random_uuid(), 1, $2)`,
+			`INSERT INTO tenant_keys (tenant_id, epoch, master_version, iv, wrapped) VALUES ($1, $2, 1, repeat('i', 12)::bytea, 'w')`,
 			`INSERT INTO usage_facts VALUES ($1, now(), gen_random_uuid(), '', '', '', '', '', '', 'completed', $2, false, 0, NULL, 'none', 0, 0, 0, 0, 0, 0, NULL, 'no_usage', '', '')`,
 			`INSERT INTO rollups VALUES ($1, 'day', date_trunc('day', now(), 'UTC'), '', '', '', '', 'completed', $2, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}')`,
 		} {
@@ -222,7 +226,7 @@ func TestDashboardSeesOneTenant(t *testing.T) {
 	}
 	for table, column := range map[string]string{
 		"tenants": "id", "api_keys": "tenant_id", "access_log": "tenant_id", "traces": "tenant_id",
-		"trace_bodies": "tenant_id", "usage_facts": "tenant_id", "rollups": "tenant_id",
+		"trace_bodies": "tenant_id", "usage_facts": "tenant_id", "rollups": "tenant_id", "tenant_keys": "tenant_id",
 	} {
 		sql := fmt.Sprintf(`SELECT %s FROM %s`, column, table)
 		if n := len(collect(t, owner, "", sql)); n != 2 {
@@ -239,6 +243,14 @@ func TestDashboardSeesOneTenant(t *testing.T) {
 				t.Errorf("%s without a tenant: got %v, want nothing", table, got)
 			}
 		}
+	}
+	// Administration, which sees all of most tables, comes to bodies in the same way only.
+	admin := db.Pool("loom_admin")
+	if diff := cmp.Diff([]string{"bolt"}, collect(t, admin, "bolt", `UPDATE trace_bodies SET request_codec = 0 RETURNING tenant_id`)); diff != "" {
+		t.Errorf("bodies changed by administration as bolt (-want +got):\n%s", diff)
+	}
+	if got := collect(t, admin, "", `UPDATE trace_bodies SET request_codec = 0 RETURNING tenant_id`); len(got) != 0 {
+		t.Errorf("bodies changed by administration without a tenant: %v", got)
 	}
 	err := store.InTenant(t.Context(), dashboard, "acme", func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), `INSERT INTO access_log (tenant_id, actor, action) VALUES ('bolt', 'acme', 'forged')`)

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	timeout       = 30 * time.Second
-	verifyTimeout = 3 * time.Minute // the dashboard gives it two
-	maxResponse   = 16 << 20
-	deadPage      = 200 // the most it lists at once
+	timeout     = 30 * time.Second
+	longTimeout = 3 * time.Minute // for what the dashboard gives two
+	maxResponse = 16 << 20
+	deadPage    = 200 // the most it lists at once
 )
 
 // ErrNotConnected means that no dashboard answered at the address.
@@ -66,6 +66,13 @@ func New(base, adminKey string) (*Client, error) {
 		base: strings.TrimRight(base, "/"), key: adminKey,
 		http: &http.Client{Timeout: timeout, CheckRedirect: refuseRedirects},
 	}, nil
+}
+
+// patient is the client for what may take the dashboard long.
+func (c *Client) patient() *Client {
+	p := *c
+	p.http = &http.Client{Timeout: longTimeout, CheckRedirect: c.http.CheckRedirect}
+	return &p
 }
 
 // call sends in, if any, as JSON and reads the answer into out, if any.

@@ -98,7 +98,7 @@ func (c *Client) Rewrap(ctx context.Context, from string, dryRun bool) (Rewrappe
 		DryRun bool   `json:"dry_run"`
 	}{from, dryRun}
 	var out Rewrapped
-	err := c.call(ctx, http.MethodPost, "/api/v1/admin/master-keys/rewrap", in, &out)
+	err := c.patient().call(ctx, http.MethodPost, "/api/v1/admin/master-keys/rewrap", in, &out)
 	return out, err
 }
 
@@ -120,7 +120,7 @@ func (c *Client) Reencrypt(ctx context.Context, tenantID string, epoch int32, fr
 		DryRun bool   `json:"dry_run"`
 	}{epoch, from, limit, dryRun}
 	var out Reencrypted
-	err := c.call(ctx, http.MethodPost, ofTenant(tenantID)+"/reencrypt", in, &out)
+	err := c.patient().call(ctx, http.MethodPost, ofTenant(tenantID)+"/reencrypt", in, &out)
 	return out, err
 }
 
@@ -136,7 +136,7 @@ type Receipt struct {
 		CreatedAt     time.Time `json:"created_at"`
 		WrappedSHA256 string    `json:"wrapped_sha256"`
 	} `json:"keys"`
-	Bodies map[int32]int64 `json:"bodies"` // traces, by epoch
+	Bodies map[int32]int64 `json:"bodies"` // traces, by epoch; nil: not counted in time
 	DryRun bool            `json:"dry_run,omitempty"`
 	Pushed bool            `json:"pushed"` // as in Applied
 }
@@ -149,7 +149,7 @@ func (c *Client) Shred(ctx context.Context, tenantID, confirm, reason string, dr
 		DryRun  bool   `json:"dry_run"`
 	}{confirm, reason, dryRun}
 	var out Receipt
-	err := c.call(ctx, http.MethodPost, ofTenant(tenantID)+"/shred", in, &out)
+	err := c.patient().call(ctx, http.MethodPost, ofTenant(tenantID)+"/shred", in, &out)
 	return out, err
 }
 

@@ -98,9 +98,7 @@ type Finding struct {
 // Verify checks that nothing is missing in the last days, today included.
 func (c *Client) Verify(ctx context.Context, days int) (Report, error) {
 	var out Report
-	patient := *c
-	patient.http = &http.Client{Timeout: verifyTimeout, CheckRedirect: c.http.CheckRedirect}
-	err := patient.call(ctx, http.MethodGet, "/api/v1/admin/verify?days="+strconv.Itoa(days), nil, &out)
+	err := c.patient().call(ctx, http.MethodGet, "/api/v1/admin/verify?days="+strconv.Itoa(days), nil, &out)
 	return out, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,8 +18,11 @@ import (
 // How long one request may take.
 const (
 	requestLimit = 15 * time.Second
-	verifyLimit  = 2 * time.Minute // it reads every fact of its days
+	longLimit    = 2 * time.Minute
 )
+
+// long are the routes that may read all that a tenant has, or every fact of some days.
+var long = []string{verifying, masters + "/rewrap", tenantData + "/reencrypt", tenantData + "/shred"}
 
 // TenantHeader names the tenant an admin reads.
 const TenantHeader = "X-Loom-Tenant"
@@ -43,8 +47,8 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Vary", "Cookie, Authorization, X-Api-Key, "+TenantHeader)
 
 		limit := requestLimit
-		if c.Path() == verifying {
-			limit = verifyLimit
+		if slices.Contains(long, c.Path()) {
+			limit = longLimit
 		}
 		ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
 		defer cancel()

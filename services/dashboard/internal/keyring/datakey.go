@@ -198,13 +198,14 @@ func (k *Keyring) Keep(ctx context.Context, changed func()) {
 const retryAfter = 10 * time.Second
 
 // KeepOnce does what Keep does, once, and says of how many tenants. Bodies are counted by
-// the requests of the rollups, two for each: an upper bound.
+// the requests of the rollups, two for each, from the key's first minute on: an upper bound.
 func (k *Keyring) KeepOnce(ctx context.Context) (n int, err error) {
 	const due = `
 		SELECT t.id, k.epoch IS NULL
 		FROM tenants t LEFT JOIN tenant_keys k ON k.tenant_id = t.id AND k.state = 'active'
 		WHERE t.status = 'active' AND ($3 = '' OR t.id = $3) AND (k.epoch IS NULL OR k.created_at < $1
-		   OR 2 * (SELECT coalesce(sum(r.requests), 0) FROM rollups r WHERE r.tenant_id = t.id AND r.grain = 'day' AND r.bucket >= date_trunc('day', k.created_at, 'UTC')) >= $2)`
+		   OR 2 * (SELECT coalesce(sum(r.requests), 0) FROM rollups r WHERE r.tenant_id = t.id AND (r.grain = 'day' AND r.bucket > k.created_at
+		       OR r.grain = 'minute' AND r.bucket >= date_trunc('minute', k.created_at) AND r.bucket < date_trunc('day', k.created_at, 'UTC') + interval '24 hours')) >= $2)`
 	args := func(tenantID string) []any { return []any{k.opt.Now().Add(-k.opt.MaxAge), k.opt.MaxSeals, tenantID} }
 	rows, err := k.opt.DB.Query(ctx, due, args("")...)
 	if err != nil {

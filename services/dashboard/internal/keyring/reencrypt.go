@@ -28,9 +28,13 @@ type Reencrypted struct {
 // ReencryptBatch is how many traces one step takes at most.
 const ReencryptBatch = 200
 
+// reserve is the time that a step leaves to itself: it ends early rather than late, since
+// whoever asked is then not told where to go on.
+const reserve = 10 * time.Second
+
 // Reencrypt seals the bodies of a tenant's traces with its active data key that are
-// sealed with another, or with the one named: step by step from a position on, limit
-// traces at a time. Each is opened as it will be stored, and compared, before it is
+// sealed with another, or with the one named: step by step from a position on, at most
+// limit traces at a time. Each is opened as it will be stored, and compared, before it is
 // stored. A dry run does all but that.
 //
 // It is for a data key that others may know. What is on the bus, in spools and in
@@ -60,22 +64,30 @@ func (k *Keyring) Reencrypt(ctx context.Context, by, tenantID string, epoch int3
 	if err != nil {
 		return r, fmt.Errorf("reencrypt: %w", err)
 	}
+	if len(places) > 0 && !dryRun { // before the first is changed: a step may be broken off at any trace
+		_, err := k.opt.DB.Exec(ctx, `
+			INSERT INTO access_log (tenant_id, actor, action, detail)
+			VALUES ($1, $2, 'keys.reencrypt', jsonb_build_object('traces', $3::int, 'after', $4::text, 'epoch', $5::int))`,
+			tenantID, by, len(places), from, int32(r.Epoch)) //nolint:gosec // the table has none over 2^31
+		if err != nil {
+			return r, fmt.Errorf("reencrypt: %w", store.Wrap(err))
+		}
+	}
+	done := 0
 	for _, p := range places { // one at a time: bodies are large
+		if until, ok := ctx.Deadline(); ok && done > 0 && time.Until(until) < reserve {
+			break
+		}
 		if err := store.InTenant(ctx, k.opt.DB, tenantID, func(tx pgx.Tx) error { return s.trace(ctx, tx, p) }); err != nil {
 			return r, fmt.Errorf("reencrypt trace %s: %w", p.id, err)
 		}
+		done++
 	}
-	if len(places) == limit {
-		last := places[len(places)-1]
+	if done > 0 && (done == limit || done < len(places)) {
+		last := places[done-1]
 		r.Next = last.at.UTC().Format(time.RFC3339Nano) + "/" + last.id.String()
 	}
-	if r.Sealed > 0 && !dryRun {
-		_, err = k.opt.DB.Exec(ctx, `
-			INSERT INTO access_log (tenant_id, actor, action, detail)
-			VALUES ($1, $2, 'keys.reencrypt', jsonb_build_object('sealed', $3::int, 'failed', $4::int, 'epoch', $5::int))`,
-			tenantID, by, r.Sealed, len(r.Failed), int32(r.Epoch)) //nolint:gosec // the table has none over 2^31
-	}
-	return r, store.Wrap(err)
+	return r, nil
 }
 
 func parsePlace(s string) (at time.Time, id uuid.UUID, err error) {
@@ -107,13 +119,15 @@ type sealing struct {
 	old      map[int32]*envelope.DataKey
 }
 
-// places are the next traces that have bodies to be sealed anew.
+// places are the next traces that have bodies to be sealed anew. Those that were shredded
+// are none.
 func (s *sealing) places(ctx context.Context, epoch int32, at time.Time, id uuid.UUID, limit int) (places []place, err error) {
 	err = store.InTenant(ctx, s.opt.DB, s.tenantID, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT started_at, trace_id FROM trace_bodies
 			WHERE tenant_id = $1 AND (started_at, trace_id) > ($2, $3)
 			  AND encryption_key_version <> $4 AND ($5 = 0 OR encryption_key_version = $5)
+			  AND encryption_key_version NOT IN (SELECT epoch FROM tenant_keys WHERE tenant_id = $1 AND state = 'shredded')
 			ORDER BY started_at, trace_id LIMIT $6`, s.tenantID, at, id, int64(s.fresh.Epoch()), epoch, limit)
 		if err != nil {
 			return err
@@ -199,16 +213,16 @@ func (s *sealing) again(ctx context.Context, tx pgx.Tx, id string, epoch int32, 
 		if b.ciphertext == nil {
 			continue
 		}
-		if b.codec == nil || b.length == nil {
+		if b.codec == nil || b.length == nil || suite < 0 || suite > 255 || *b.codec < 0 || *b.codec > 255 {
 			return fmt.Errorf("%s: its row is not whole: %w", b.field, envelope.ErrOpen)
 		}
 		plain, err := old.Open(b.field, envelope.Sealed{
-			Ciphertext: b.ciphertext, IV: b.iv, Suite: uint8(suite), Codec: envelope.Codec(*b.codec), Epoch: uint32(epoch), PlainLen: *b.length, //nolint:gosec // what was cut off shows in the seal
+			Ciphertext: b.ciphertext, IV: b.iv, Suite: uint8(suite), Codec: envelope.Codec(*b.codec), Epoch: uint32(epoch), PlainLen: *b.length, //nolint:gosec // a key of that epoch was found
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.field, err)
 		}
-		sealed, err := fresh.Seal(b.field, plain, envelope.Codec(*b.codec)) //nolint:gosec // Open has seen that it is one
+		sealed, err := fresh.Seal(b.field, plain, envelope.Codec(*b.codec))
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"loom.internal/pkg/catalog"
 	"loom.internal/pkg/envelope"
+	"loom.internal/pkg/event"
 	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/revision"
 )
@@ -149,7 +150,7 @@ func parsePosition(s string) (tenantID string, epoch int32, err error) {
 	}
 	tenantID, number, found := strings.Cut(s, "/")
 	n, err := strconv.ParseInt(number, 10, 32)
-	if !found || err != nil || n < 0 {
+	if !found || err != nil || n < 0 || !event.ValidTenant(tenantID) {
 		return "", 0, ErrPosition
 	}
 	return tenantID, int32(n), nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,7 @@ type Receipt struct {
 	By         string          `json:"by"`
 	Reason     string          `json:"reason"`
 	Keys       []ShreddedKey   `json:"keys"`
-	Bodies     map[int32]int64 `json:"bodies"` // traces in Postgres whose bodies are noise now, by epoch
+	Bodies     map[int32]int64 `json:"bodies"` // traces in Postgres that are noise by it, by epoch; nil: not counted in time
 	DryRun     bool            `json:"dry_run,omitempty"`
 }
 
@@ -33,26 +34,18 @@ type ShreddedKey struct {
 	WrappedSHA256 string    `json:"wrapped_sha256"` // of the wrapped key as it was stored, to look for it in backups
 }
 
+// countLimit bounds the counting: it must not keep anything from being shredded.
+const countLimit = 5 * time.Second
+
 // Shred makes all bodies of a tenant unreadable for good, wherever they are: its data keys
 // go, and what is left of each is that it was. The tenant becomes inactive, so that no new
 // body is sealed; made active again, it gets another key. Metadata and costs stay. A tenant
 // that is not there, or has nothing left to shred, is store.ErrNotFound.
 func (k *Keyring) Shred(ctx context.Context, by, tenantID, reason string, dryRun bool) (Receipt, error) {
-	r := Receipt{TenantID: tenantID, By: by, Reason: reason, DryRun: dryRun, Bodies: make(map[int32]int64)}
-	err := store.InTenant(ctx, k.opt.DB, tenantID, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT encryption_key_version, count(*) FROM trace_bodies WHERE tenant_id = $1 GROUP BY 1`, tenantID)
-		if err != nil {
-			return err
-		}
-		var (
-			epoch int32
-			n     int64
-		)
-		_, err = pgx.ForEachRow(rows, []any{&epoch, &n}, func() error { r.Bodies[epoch] = n; return nil })
-		return err
-	})
-	if err != nil {
-		return r, fmt.Errorf("shred %s: %w", tenantID, err)
+	r := Receipt{TenantID: tenantID, By: by, Reason: reason, DryRun: dryRun}
+	var err error
+	if r.Bodies, err = k.countBodies(ctx, tenantID); err != nil && ctx.Err() == nil {
+		k.opt.Log.LogAttrs(ctx, slog.LevelWarn, "bodies not counted before they are shredded", slog.String("tenant_id", tenantID), slog.Any("error", err))
 	}
 	err = revision.Do(ctx, k.opt.DB, by, func(c *revision.Change) error {
 		rows, err := c.Tx.Query(ctx, `
@@ -92,4 +85,31 @@ func (k *Keyring) Shred(ctx context.Context, by, tenantID, reason string, dryRun
 		return r, fmt.Errorf("shred %s: %w", tenantID, err)
 	}
 	return r, nil
+}
+
+// countBodies counts the traces of a tenant by the data key that sealed their bodies, those
+// of keys that are still there; nil where that takes too long.
+func (k *Keyring) countBodies(ctx context.Context, tenantID string) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, countLimit)
+	defer cancel()
+	counts := make(map[int32]int64)
+	err := store.InTenant(ctx, k.opt.DB, tenantID, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT encryption_key_version, count(*) FROM trace_bodies
+			WHERE tenant_id = $1 AND encryption_key_version NOT IN (SELECT epoch FROM tenant_keys WHERE tenant_id = $1 AND state = 'shredded')
+			GROUP BY 1`, tenantID)
+		if err != nil {
+			return err
+		}
+		var (
+			epoch int32
+			n     int64
+		)
+		_, err = pgx.ForEachRow(rows, []any{&epoch, &n}, func() error { counts[epoch] = n; return nil })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
 }

@@ -52,11 +52,19 @@ type sealedBody struct {
 // Payload decrypts the bodies of a trace. That v sees them is in the access log, and
 // committed, before the first is opened: no row, no plaintext. It fails with
 // store.ErrNotFound, ErrNotRecorded, keyring.ErrShredded or ErrUnreadable; then nothing is
-// in clear.
+// in clear, and it is counted.
 func (r *Reader) Payload(ctx context.Context, tenantID string, id uuid.UUID, v Viewer) (Payload, error) {
+	p, err := r.payload(ctx, tenantID, id, v)
+	if reason := reasonOf(err); reason != "" {
+		r.refused.WithLabelValues(reason).Inc()
+	}
+	return p, err
+}
+
+func (r *Reader) payload(ctx context.Context, tenantID string, id uuid.UUID, v Viewer) (Payload, error) {
 	var (
 		suite             *int16
-		version           *int32
+		version           *int32 // never nil where there is a body
 		request, response sealedBody
 	)
 	var (
@@ -86,9 +94,6 @@ func (r *Reader) Payload(ctx context.Context, tenantID string, id uuid.UUID, v V
 			tenantID, v.Actor, id, fields(request, response), v.Session, v.RequestID)
 		if err != nil {
 			return fmt.Errorf("log access to trace %s: %w", id, err)
-		}
-		if version == nil {
-			return fmt.Errorf("%w: its row is not whole", ErrUnreadable)
 		}
 		wrapped, keyErr = keyring.Find(ctx, tx, tenantID, *version)
 		return nil

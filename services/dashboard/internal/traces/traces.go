@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"loom.internal/pkg/pricing"
 	"loom.internal/services/dashboard/internal/keyring"
@@ -16,12 +17,19 @@ import (
 
 // Reader reads traces through a pool of the role loom_dashboard.
 type Reader struct {
-	db   *pgxpool.Pool
-	keys *keyring.Keyring
+	db      *pgxpool.Pool
+	keys    *keyring.Keyring
+	refused *prometheus.CounterVec
 }
 
-// NewReader takes the keyring that opens bodies.
-func NewReader(db *pgxpool.Pool, keys *keyring.Keyring) *Reader { return &Reader{db: db, keys: keys} }
+// NewReader takes the keyring that opens bodies. It counts those that do not open.
+func NewReader(db *pgxpool.Pool, keys *keyring.Keyring, reg prometheus.Registerer) (*Reader, error) {
+	refused, err := newRefused(reg)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{db: db, keys: keys, refused: refused}, nil
+}
 
 // Micros is a duration in microseconds. In JSON it is a number of milliseconds.
 type Micros int64

@@ -935,10 +935,10 @@ export interface components {
                 /** @description Of the wrapped key as it was stored, to look for it in backups. */
                 wrapped_sha256: string;
             }[];
-            /** @description Traces in Postgres whose bodies are noise now, by epoch. */
+            /** @description Traces in Postgres that are noise by it, by epoch; null: they could not be counted in time. */
             bodies: {
                 [key: string]: number;
-            };
+            } | null;
             dry_run?: boolean;
             pushed: boolean;
         };
