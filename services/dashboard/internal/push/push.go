@@ -1,9 +1,10 @@
 // Package push carries the configuration from Postgres to the bus, where gateways
 // watch it.
 //
-//	providers, routes ──▶ catalog
-//	api_keys          ──▶ key.<hash>     } bucket LOOM_CONFIG, highest revision stays
-//	tenants           ──▶ tenant.<id>
+//	providers, routes    ──▶ catalog
+//	api_keys             ──▶ key.<hash>     } bucket LOOM_CONFIG, highest revision stays
+//	tenants, tenant_keys ──▶ tenant.<id>
+//	system_keys          ──▶ pepper
 //
 // Any number of replicas may push at once: a value only ever gives way to a newer one.
 //
