@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"loom.internal/pkg/event"
-	"loom.internal/pkg/faultpoint"
 )
 
 const (
@@ -126,7 +125,6 @@ func (b *Board) recall(ctx context.Context, p *Projection, wanted event.Gaps) ([
 	if err != nil {
 		return nil, err
 	}
-	faultpoint.HitIn(b.consumer, "recalled")
 	b.log.LogAttrs(ctx, slog.LevelWarn, "what the stream has of the missing events is stored again",
 		slog.String("consumer", b.consumer), slog.Int("found", len(found)))
 	return found, nil

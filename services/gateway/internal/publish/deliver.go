@@ -25,12 +25,15 @@ const lostSubject = event.SubjectPrefix + "_.lost"
 // deliver tries until the broker has acknowledged all entries; false if ctx ended first.
 func (p *Publisher) deliver(ctx context.Context, entries []spool.Entry, producer string) bool {
 	msgs := make([]*nats.Msg, 0, len(entries))
+	heavy := make(map[*nats.Msg]spool.Entry) // whose bodies are kept apart
 	for _, e := range entries {
 		msg, ok := p.message(ctx, e, producer)
 		if !ok {
 			return false
 		}
-		msgs = append(msgs, msg)
+		if msgs = append(msgs, msg); len(e.Payload) > p.maxEvent() {
+			heavy[msg] = e
+		}
 	}
 	told := false
 	for wait := minWait; len(msgs) > 0; wait = min(2*wait, maxWait) {
@@ -53,6 +56,18 @@ func (p *Publisher) deliver(ctx context.Context, entries []spool.Entry, producer
 		p.opt.Log.LogAttrs(ctx, level, "traces not published, trying again; all behind them wait", slog.Int("traces", len(msgs)), slog.Any("error", err))
 		if !pause(ctx, wait) {
 			return false
+		}
+		for i, msg := range msgs {
+			e, ok := heavy[msg]
+			if !ok {
+				continue
+			}
+			// The broker may have lost its disk meanwhile, and the bodies with it.
+			if msgs[i], ok = p.message(ctx, e, producer); !ok {
+				return false
+			}
+			delete(heavy, msg)
+			heavy[msgs[i]] = e
 		}
 	}
 	if told {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,7 +107,11 @@ type rig struct {
 	log   *safe
 	reg   *prometheus.Registry
 	ids   byte
+	puts  atomic.Int64 // of bodies too large for an event
 }
+
+// Put counts.
+func (r *rig) Put(context.Context, event.Body) error { r.puts.Add(1); return nil }
 
 func start(t *testing.T, b *broker, segment int64) *rig {
 	t.Helper()
@@ -120,7 +125,7 @@ func start(t *testing.T, b *broker, segment int64) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { _ = r.spool.Run(ctx) })
-	p := publish.New(publish.Options{Broker: b, Log: log, Metrics: r.reg, Resend: 2 * time.Minute})
+	p := publish.New(publish.Options{Broker: b, Bodies: r, Log: log, Metrics: r.reg, Resend: 2 * time.Minute})
 	parts.Go(func() {
 		if err := p.Run(ctx, r.spool); err != nil {
 			t.Error(err)
