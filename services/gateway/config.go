@@ -38,8 +38,8 @@ type Config struct {
 
 	CaptureLimit int `split_words:"true" default:"16777216" desc:"Of each body kept in a trace; what is longer is cut there. At most 16777216"`
 
-	SpoolDir      string           `split_words:"true" default:"/var/lib/loom/spool" desc:"Directory that keeps traces until Postgres has them; one for each gateway, on a disk that survives it"`
-	SpoolMaxBytes int64            `split_words:"true" default:"2147483648" desc:"Of all traces in the spool; beyond it TRACE_POLICY decides"`
+	SpoolDir      string           `split_words:"true" default:"/var/lib/loom/spool" desc:"Directory in which gateways keep traces until Postgres has them, each in a directory of its own in it (gw-000, …); on a local disk that survives them, the same for all gateways of a host"`
+	SpoolMaxBytes int64            `split_words:"true" default:"2147483648" desc:"Of all traces in the spool of one gateway; beyond it TRACE_POLICY decides"`
 	Durability    spool.Durability `default:"process" desc:"What a trace survives once its answer is out: process (the death of every process) or power (the loss of power, at a sync of the disk a group)"`
 	TracePolicy   record.Policy    `split_words:"true" default:"required" desc:"When a trace cannot be kept: required refuses the request with 503, best_effort serves and counts it. A disk that fails ends the gateway under either"`
 	ResendAfter   time.Duration    `split_words:"true" default:"2m" desc:"Traces not confirmed by recorder and analytics for so long are sent again"`
@@ -96,7 +96,7 @@ func (c *Config) Validate() error {
 	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
 	check(c.BodyMemory >= c.MaxBody, "BODY_MEMORY", "must be at least MAX_BODY, which is %d, got %d", c.MaxBody, c.BodyMemory)
 	check(c.CaptureLimit >= 0 && c.CaptureLimit <= event.MaxBody, "CAPTURE_LIMIT", "must be 0 to %d, got %d", event.MaxBody, c.CaptureLimit)
-	check(c.SpoolDir != "", "SPOOL_DIR", "is empty: name a directory that survives the process, one for each gateway")
+	check(c.SpoolDir != "", "SPOOL_DIR", "is empty: name a directory that survives the process")
 	check(c.SpoolMaxBytes >= c.minSpool(), "SPOOL_MAX_BYTES", "must be at least %d with this CAPTURE_LIMIT, got %d", c.minSpool(), c.SpoolMaxBytes)
 	check(c.Durability == spool.Process || c.Durability == spool.Power, "DURABILITY", "want %s or %s, got %q", spool.Process, spool.Power, c.Durability)
 	check(c.TracePolicy == record.Required || c.TracePolicy == record.BestEffort, "TRACE_POLICY", "want %s or %s, got %q", record.Required, record.BestEffort, c.TracePolicy)

@@ -157,17 +157,13 @@ func TestDiskFullServesByBestEffort(t *testing.T) {
 func TestSpoolRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{noStart: true})
-	newer := t.TempDir()
-	w.must(os.WriteFile(filepath.Join(newer, "state"), []byte("loom-spool 2 something new e70e207f\n"), 0o600))
-	taken := t.TempDir()
-	held, err := spool.Open(taken, spool.Options{})
-	w.must(err)
-	defer held.Close()
+	before := t.TempDir()
+	held, err := spool.Open(before, spool.Options{})
+	w.must(errors.Join(err, held.Close()))
 	file := filepath.Join(t.TempDir(), "file")
 	w.must(os.WriteFile(file, nil, 0o600))
 	for dir, want := range map[string]string{
-		newer:                        "run the newer program, or give this one an empty directory",
-		taken:                        "stop it, or give this one a directory of its own",
+		before:                       "move all that is in " + before + " into " + filepath.Join(before, "gw-000"),
 		file:                         "not a directory",
 		filepath.Join(file, "spool"): "not a directory",
 	} {

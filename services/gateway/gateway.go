@@ -17,6 +17,7 @@ import (
 	"loom.internal/pkg/telemetry"
 	"loom.internal/services/gateway/internal/balance"
 	"loom.internal/services/gateway/internal/directory"
+	"loom.internal/services/gateway/internal/pool"
 	"loom.internal/services/gateway/internal/provider"
 	"loom.internal/services/gateway/internal/provider/demo"
 	"loom.internal/services/gateway/internal/provider/egress"
@@ -60,6 +61,7 @@ type Service struct {
 	transport *http.Transport
 	directory *directory.Directory
 	recorder  *record.Recorder
+	pool      *pool.Pool
 	publisher *publish.Publisher
 	responses *stored.Store
 	proxy     *proxy.Proxy
@@ -89,8 +91,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.pool = pool.New(pool.Options{Place: pool.Dir(cfg.SpoolDir), Log: d.Log, Metrics: d.Metrics})
 	s.recorder = record.New(record.Options{
-		Dir: cfg.SpoolDir, Durability: cfg.Durability, MaxBytes: cfg.SpoolMaxBytes, Policy: cfg.TracePolicy,
+		Dir: cfg.SpoolDir, OpenSpool: s.pool.Take, Durability: cfg.Durability, MaxBytes: cfg.SpoolMaxBytes, Policy: cfg.TracePolicy,
 		Captured: int64(cfg.CaptureLimit), Log: d.Log, Metrics: d.Metrics,
 	})
 	broker, err := publish.OnNATS(d.NATS)
@@ -151,6 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return spool.Run(behind) })
 	g.Go(func() error { return s.responses.Run(behind) })
 	g.Go(func() error { return s.publisher.Run(behind, spool) })
+	g.Go(func() error { return s.pool.Run(ctx, s.publisher.Run) })
 	g.Go(func() error {
 		defer stop()
 		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{ //nolint:contextcheck // requests have contexts of their own

@@ -165,7 +165,7 @@ func TestDamagedTraceLeavesItsNumber(t *testing.T) {
 		equal(t, "status", w.chat(demoChat).status, 200)
 	}
 	w.must(w.stop())
-	segments, err := filepath.Glob(filepath.Join(w.spool, "*.seg"))
+	segments, err := filepath.Glob(filepath.Join(w.spool, "gw-*", "*.seg"))
 	w.must(err)
 	data, err := os.ReadFile(segments[0])
 	w.must(err)

@@ -48,7 +48,7 @@ type Options struct {
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 
-	// OpenSpool, if set, opens the spool elsewhere than in Dir.
+	// OpenSpool, if set, opens the spool, in Dir or elsewhere.
 	OpenSpool func(spool.Options) (*spool.Spool, error)
 }
 

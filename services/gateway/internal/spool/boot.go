@@ -19,7 +19,7 @@ import (
 // that the directory is of no newer version.
 func (s *Spool) boot() error {
 	began := time.Now()
-	numbers, err := s.numbers()
+	numbers, err := numbersOn(s.disk)
 	if err != nil {
 		return err
 	}
@@ -69,22 +69,6 @@ func (s *Spool) boot() error {
 		slog.Uint64("events", s.Stats().Events), slog.Int("interrupted", len(s.orphans)),
 		slog.Int64("bytes", s.used), slog.Duration("took", time.Since(began)))
 	return nil
-}
-
-// numbers lists the segments.
-func (s *Spool) numbers() ([]uint64, error) {
-	names, err := s.disk.Names()
-	if err != nil {
-		return nil, err
-	}
-	var numbers []uint64
-	for _, name := range names {
-		if n, ok := segmentNumber(name); ok {
-			numbers = append(numbers, n)
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
 }
 
 // headers reads the header of each segment; a damaged one is nil.

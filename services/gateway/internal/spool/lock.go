@@ -5,14 +5,35 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
+const lockName = "lock"
+
+// Held reports whether a process owns the directory of a spool. To know it has to share the
+// lock for an instant, in which nobody can take the directory.
+func Held(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // of the operator's choice
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }() // and the lock with it
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock spool: %w", err)
+	}
+	return false, nil
+}
+
 // lock takes the directory for this process until the file is closed.
 func lock(root *os.Root) (*os.File, error) {
-	f, err := root.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 
@@ -180,16 +179,7 @@ func (s *Spool) remove(g *segment) error {
 	}
 	s.mu.Unlock()
 	s.pressed = false
-	if err := s.disk.Remove(g.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", g.name(), err)
-	}
-	faultpoint.Hit("spool.after_remove")
-	if s.opt.Durability == Power { // in order: a hole in the numbers would look like loss
-		if err := s.disk.Sync(); err != nil {
-			return fmt.Errorf("%w: sync: %w", ErrFailed, err)
-		}
-	}
-	return nil
+	return s.unlink(g)
 }
 
 // trim gives back the space set aside behind the last record, unless ends of this epoch

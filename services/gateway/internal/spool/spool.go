@@ -71,6 +71,7 @@ type Options struct {
 
 	Log     *slog.Logger          // default discards
 	Metrics prometheus.Registerer // default none
+	Beside  *Spool                // its metrics count what this one does too; it stays open for longer
 
 	now func() time.Time
 }
@@ -179,6 +180,9 @@ func OpenOn(dir disk.Dir, opt Options) (*Spool, error) {
 		changed:   make(chan struct{}),
 		confirmed: map[uint64]uint64{},
 		unread:    rate.Sometimes{Interval: time.Minute},
+	}
+	if opt.Beside != nil {
+		s.counts = opt.Beside.counts
 	}
 	if err := s.boot(); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
