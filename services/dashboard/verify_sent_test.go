@@ -31,9 +31,9 @@ func TestVerifySent(t *testing.T) {
 		checks     string // the findings later
 		mustAdvise string
 	}{
-		"the last ones":           {"{[1,9)}", bus.Numbered{Highest: 10}, 10, "[{9 10}]", "pending", "missing", "producers", "Start those gateways"},
-		"all of them":             {"", bus.Numbered{Highest: 3}, 3, "[{1 3}]", "pending", "missing", "producers", "Start those gateways"},
-		"in the middle, too":      {"{[1,3),[5,9)}", bus.Numbered{Highest: 10}, 10, "[{3 4} {9 10}]", "pending", "missing", "producers", "Start those gateways"},
+		"the last ones":           {"{[1,9)}", bus.Numbered{Highest: 10}, 10, "[{9 10}]", "pending", "missing", "producers", "Start a gateway"},
+		"all of them":             {"", bus.Numbered{Highest: 3}, 3, "[{1 3}]", "pending", "missing", "producers", "Start a gateway"},
+		"in the middle, too":      {"{[1,3),[5,9)}", bus.Numbered{Highest: 10}, 10, "[{3 4} {9 10}]", "pending", "missing", "producers", "Start a gateway"},
 		"held by a spool":         {"{[1,9)}", bus.Numbered{Highest: 10, Held: 2}, 10, "[{9 10}]", "pending", "pending", "spools", "LOOM_GATEWAY_SPOOL_DIR"},
 		"all held by a spool":     {"", bus.Numbered{Highest: 3, Held: 3}, 3, "[{1 3}]", "pending", "pending", "spools", "LOOM_GATEWAY_SPOOL_DIR"},
 		"none":                    {"{[1,11)}", bus.Numbered{Highest: 10}, 10, "[]", "complete", "complete", "", ""},

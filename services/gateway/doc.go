@@ -12,5 +12,5 @@
 //
 // Folders: internal/directory (who and where), internal/proxy (the path of a request),
 // internal/openai, anthropic, form and sse (the wire), internal/provider (who answers), internal/publish (where
-// traces wait for the broker).
+// traces wait for the broker), internal/pool (which spool is whose).
 package gateway

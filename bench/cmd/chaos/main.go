@@ -75,6 +75,7 @@ func parse(args []string) (o chaos.Options, keep bool, err error) {
 	f.IntVar(&o.Faults.Wipes, "wipes", -1, "how often the broker loses its disk")
 	f.IntVar(&o.Faults.Links, "links", -1, "how often the way of services to broker or database is cut, slow, stalled or throttled")
 	f.IntVar(&o.Faults.Echoes, "echoes", -1, "how often events are sent to the stream again")
+	f.IntVar(&o.Faults.Replaces, "replaces", -1, "how often a gateway is killed for good and, 40s later, another comes")
 	f.DurationVar(&o.Settle, "settle", 0, "how long the system may take to become quiet")
 	f.IntVar(&o.Every, "open", 1, "decrypt one body in so many and compare it")
 	f.StringVar(&o.Dir, "dir", "", "directory of the run, which must not exist; a temporary one without it")

@@ -14,7 +14,7 @@ func shortRun() chaos.Options {
 	return chaos.Options{
 		Rate: 60, Duration: 90 * time.Second, Settle: 2 * time.Minute, Resend: 10 * time.Second, Spool: 2 * tightSpool, Bulky: 10,
 		Points: 1, Patience: 90 * time.Second,
-		Faults: fault.Options{Kills: 25, Outages: 2, Length: 10 * time.Second, Wipes: 1, Restarts: 1, Links: 8, Echoes: 1},
+		Faults: fault.Options{Kills: 25, Outages: 2, Length: 10 * time.Second, Wipes: 1, Restarts: 1, Links: 8, Echoes: 1, Replaces: 1},
 	}
 }
 
@@ -22,7 +22,7 @@ func longRun() chaos.Options {
 	return chaos.Options{
 		Rate: 250, Requests: 1_000_000, Settle: 5 * time.Minute, Resend: 30 * time.Second, Spool: 1 << 30, Bulky: 500,
 		Points: 1, Patience: 5 * time.Minute,
-		Faults: fault.Options{Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 5, Links: 40, Echoes: 5},
+		Faults: fault.Options{Kills: 200, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 5, Links: 40, Echoes: 5, Replaces: 10},
 	}
 }
 
@@ -60,6 +60,7 @@ func fill(o *chaos.Options, preset chaos.Options) {
 	orElse(&o.Faults.Wipes, -1, preset.Faults.Wipes)
 	orElse(&o.Faults.Links, -1, preset.Faults.Links)
 	orElse(&o.Faults.Echoes, -1, preset.Faults.Echoes)
+	orElse(&o.Faults.Replaces, -1, preset.Faults.Replaces)
 	o.Faults.Length, o.Faults.Restarts = preset.Faults.Length, preset.Faults.Restarts
 	o.Resend, o.Spool, o.Bulky, o.Patience = preset.Resend, preset.Spool, preset.Bulky, preset.Patience
 }

@@ -24,7 +24,7 @@ const (
 	reportEvery = 30 * time.Second
 	lookEvery   = time.Second // how often it is seen whether fault points are lacking
 	askLimit    = 5 * time.Second
-	calmFor     = 5 * time.Second // nothing may have changed for so long
+	calmFor     = 12 * time.Second // nothing may have changed for so long: gateways look at spools of others every 10 s
 )
 
 // disturb offers the load while the faults go on, and then until no fault point is

@@ -110,6 +110,12 @@ func (r *run) deaths() (meant bool) {
 	r.say("outages         %d of %s, broker wiped %d times, rolling restarts %d", whats[fault.Outage], r.Faults.Length, whats[fault.Wipe], r.Faults.Restarts)
 	r.say("ways            %d cut, %d slow, %d stalled, %d throttled; events sent again %d times",
 		whats[fault.Cut], whats[fault.Slow], whats[fault.Stall], whats[fault.Throttle], whats[fault.Echo])
+	adopted, err := r.rig.Adoptions()
+	note := ""
+	if err != nil || adopted == 0 && whats[fault.Replace] > 0 {
+		note, meant = " TOO FEW", false
+	}
+	r.say("gateways        %d gone for good, %d spools adopted%s", whats[fault.Replace], adopted, note)
 	return meant
 }
 

@@ -20,6 +20,7 @@ const (
 	Outage  What = "outage"  // SIGTERM, and a new start after long
 	Wipe    What = "wipe"    // the broker is killed and comes back with an empty disk
 	Restart What = "restart" // SIGTERM and a new start, one replica after the other
+	Replace What = "replace" // a gateway is killed for good, and another comes when its spool is others' business
 
 	// On the way of all services to an engine:
 	Cut      What = "cut"      // all connections are reset
@@ -63,6 +64,7 @@ type Options struct {
 	Restarts int // of all services, rolling
 	Links    int // of the ways of services to broker and database, each fault of each in turn
 	Echoes   int
+	Replaces int // of gateways
 
 	// Alone is a kind of processes. If it is set nothing happens but one outage of it, in
 	// the middle of the load.
@@ -71,6 +73,10 @@ type Options struct {
 
 const (
 	maxDown = 2 * time.Second
+
+	// vacant is how long there is one gateway less: for longer than the others take to
+	// adopt what it has left.
+	vacant = 40 * time.Second
 
 	// How long a way is slow, stalled or throttled: for longer than gateways wait for an
 	// acknowledgement.
@@ -122,6 +128,9 @@ func Plan(o Options) []Event {
 	}
 	for range o.Echoes {
 		great = append(great, Event{What: Echo, Kind: rig.NATS})
+	}
+	for range o.Replaces {
+		great = append(great, Event{What: Replace, Kind: rig.Gateway, Replica: r.IntN(1 << 16), Down: vacant})
 	}
 	r.Shuffle(len(great), func(i, j int) { great[i], great[j] = great[j], great[i] })
 	for n := range great {

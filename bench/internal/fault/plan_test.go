@@ -11,7 +11,7 @@ import (
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	o := fault.Options{Seed: 7, Over: time.Hour, Kills: 240, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 2, Links: 16, Echoes: 3}
+	o := fault.Options{Seed: 7, Over: time.Hour, Kills: 240, Outages: 20, Length: time.Minute, Wipes: 1, Restarts: 2, Links: 16, Echoes: 3, Replaces: 4}
 	plan := fault.Plan(o)
 	if !slices.Equal(plan, fault.Plan(o)) {
 		t.Error("the same seed gives another plan")
@@ -53,7 +53,7 @@ func TestPlan(t *testing.T) {
 	if len(ways) != 8 || whats[fault.Echo] != 3 {
 		t.Errorf("got %v and %d echoes, want 8 ways and 3", ways, whats[fault.Echo])
 	}
-	if whats[fault.Outage] != 20 || whats[fault.Wipe] != 1 || whats[fault.Restart] != 6 {
+	if whats[fault.Outage] != 20 || whats[fault.Wipe] != 1 || whats[fault.Restart] != 6 || whats[fault.Replace] != 4 {
 		t.Errorf("got %v", whats)
 	}
 }

@@ -60,7 +60,7 @@ func (e Event) do(ctx context.Context, r *rig.Rig, gone *Away) error {
 	procs := r.Procs(e.Kind)
 	away := func() error { wait(ctx, e.Down); return ctx.Err() }
 	switch e.What {
-	case Kill:
+	case Kill, Replace:
 		return end(ctx, procs[e.Replica%len(procs)].Kill, away)
 	case Outage:
 		gone.Kind, gone.From = e.Kind, time.Now()

@@ -95,7 +95,7 @@ func New(ctx context.Context, o Options) (*Rig, error) {
 // Procs of a kind, running or not.
 func (r *Rig) Procs(kind string) []*proc.Proc { return r.procs[kind] }
 
-// SpoolDirs holds a spool for each gateway.
+// SpoolDirs is where gateways have their spools, all of them.
 func (r *Rig) SpoolDirs() string { return filepath.Join(r.Dir, "spool") }
 
 // LogDir holds a log for each process.

@@ -36,7 +36,7 @@ func (r *Rig) services(ctx context.Context) error {
 		addr := "127.0.0.1:" + strconv.Itoa(port)
 		r.Gateways = append(r.Gateways, "http://"+addr)
 		err = r.service(ctx, Gateway, n, "NATS_URL="+r.linkedNATS(), "ADDR="+addr, "DRAIN="+drain.String(), "ALLOW_PRIVATE_UPSTREAMS=true",
-			"SPOOL_DIR="+filepath.Join(r.SpoolDirs(), strconv.Itoa(n)), "RESEND_AFTER="+r.Resend.String(),
+			"SPOOL_DIR="+r.SpoolDirs(), "RESEND_AFTER="+r.Resend.String(),
 			"SPOOL_MAX_BYTES="+strconv.FormatInt(r.Spool, 10), "CAPTURE_LIMIT=2097152", "DURABILITY="+durability(n))
 		if err != nil {
 			return err

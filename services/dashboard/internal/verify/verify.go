@@ -198,13 +198,13 @@ func (r *Report) conclude() {
 			numbers, gateways = numbers+p.Missing, gateways+1
 		}
 		if p.State == Pending && p.Held > 0 && r.At.Sub(p.UpdatedAt) >= gapPatience {
-			r.find("spools", "A gateway logs at its start whose spool it has (producer=…). If none runs on this one, start one with its directory "+
-				"(LOOM_GATEWAY_SPOOL_DIR): it sends them. If one does, its log says why they are not stored. If the directory is lost, so are they.",
+			r.find("spools", "A gateway logs whose spool it opens, its own or one that it adopts (producer=…). If none has this one, start one on the place "+
+				"where it is (LOOM_GATEWAY_SPOOL_DIR): it sends them. If one has, its log says why they are not stored. If the directory is lost, so are they.",
 				"%d events of gateway %s, epoch %d, were in its spool when it was last heard of", p.Held, p.ID, p.Epoch)
 		}
 	}
 	if numbers > 0 {
-		r.find("producers", "Start those gateways again with their spool directories: they send again what no recorder has confirmed. "+
+		r.find("producers", "Start a gateway on the place where their spools are: it sends again what no recorder has confirmed. "+
 			"Of numbers whose spool is lost, `loom verify acknowledge` says why they will not come.",
 			"%d events of %d gateway epochs have not come", numbers, gateways)
 	}

@@ -26,17 +26,17 @@ func (p *Pool) Run(ctx context.Context, publish Publish) error {
 	tick := time.NewTicker(p.opt.Every)
 	defer tick.Stop()
 	w := newWatch(p)
-	done := make(chan error, 1)
+	done := make(chan outcome, 1)
 	for busy := ""; ; {
 		w.look(time.Now(), busy)
 		if name := w.next(time.Now()); busy == "" && name != "" {
 			busy = name
-			go func() { done <- p.adopt(ctx, name, publish, w.others) }()
+			go func() { done <- outcome{p.adopt(ctx, name, publish, w.others)} }()
 		}
 		select {
 		case <-tick.C:
-		case err := <-done:
-			w.tried(busy, err, time.Now())
+		case out := <-done:
+			w.tried(busy, out.err, time.Now())
 			busy = ""
 		case <-ctx.Done():
 			if busy != "" {
@@ -46,6 +46,9 @@ func (p *Pool) Run(ctx context.Context, publish Publish) error {
 		}
 	}
 }
+
+// outcome is how an adoption went.
+type outcome struct{ err error }
 
 // adopt takes a spool, ends what was begun in it, publishes all of it until Postgres is
 // known to have it, and leaves the directory empty. Whatever ends that before leaves the
@@ -59,10 +62,10 @@ func (p *Pool) adopt(ctx context.Context, name string, publish Publish, others f
 	}
 	log := p.opt.Log.With(slog.String("spool", name))
 	if err != nil {
-		log.Error("a spool that nobody holds cannot be opened: what is in it waits until that is mended", slog.Any("error", err))
+		log.ErrorContext(ctx, "a spool that nobody holds cannot be opened: what is in it waits until that is mended", slog.Any("error", err))
 		return err
 	}
-	log.Info("adopting the spool of a gateway that is gone", slog.String("producer", s.Producer()), slog.Uint64("traces", events(s)))
+	log.InfoContext(ctx, "adopting the spool of a gateway that is gone", slog.String("producer", s.Producer()), slog.Uint64("traces", events(s)))
 	began := time.Now()
 	err = p.drain(ctx, s, publish, others)
 	p.metrics.adopting.Set(0)
@@ -73,12 +76,12 @@ func (p *Pool) adopt(ctx context.Context, name string, publish Publish, others f
 	err = errors.Join(err, s.Close())
 	switch {
 	case err != nil:
-		log.Error("an adopted spool is not emptied, trying again", slog.Any("error", err))
+		log.ErrorContext(ctx, "an adopted spool is not emptied, trying again", slog.Any("error", err))
 	case empty:
 		p.metrics.adopted.Inc()
-		log.Info("an adopted spool is empty: Postgres has all of it", slog.Duration("took", time.Since(began)))
+		log.InfoContext(ctx, "an adopted spool is empty: Postgres has all of it", slog.Duration("took", time.Since(began)))
 	default:
-		log.Info("an adopted spool is left as it is, for another time or another gateway", slog.Uint64("traces", events(s)))
+		log.InfoContext(ctx, "an adopted spool is left as it is, for another time or another gateway", slog.Uint64("traces", events(s)))
 	}
 	return err
 }
@@ -122,5 +125,5 @@ func (p *Pool) drain(ctx context.Context, s *spool.Spool, publish Publish, other
 // events is how many there are in s, with those that have to end yet.
 func events(s *spool.Spool) uint64 {
 	st := s.Stats()
-	return st.Events + uint64(max(st.Open, 0)) //nolint:gosec // not negative
+	return st.Events + uint64(max(st.Open, 0))
 }

@@ -90,7 +90,7 @@ func (b *broker) do(f func() error) error {
 // is back, and with wipe it has nothing.
 func (b *broker) down(wipe bool, rng *rand.Rand) {
 	if wipe {
-		defer func() { b.w.losses.vanished(b.w.disk.Files()) }()
+		defer func() { b.w.losses.look() }()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

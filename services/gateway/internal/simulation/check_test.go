@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -112,13 +111,14 @@ func (o *outcome) count(w *world, r *request) {
 	}
 }
 
-// removed is called when a file goes from the gateway's disk: both consumers have the
+// removed is called when a file goes from a gateway's disk: both consumers have the
 // ends in it, and what is begun in it is ended or in another file.
 func (w *world) removed(name string, data []byte, rest map[string][]byte) {
 	if !isSegment(name) {
 		return
 	}
-	w.losses.vanished(rest)
+	of := producer(rest)
+	w.losses.vanished(of, rest)
 	elsewhere := map[[16]byte]bool{}
 	for other, data := range rest {
 		if isSegment(other) {
@@ -135,7 +135,7 @@ func (w *world) removed(name string, data []byte, rest map[string][]byte) {
 		}
 		ended[r.id] = true
 		for _, s := range w.stores {
-			if !s.hasSeq(r.epoch, r.seq) && !w.losses.isAstray(s.name, r.epoch, r.seq) {
+			if !s.hasSeq(of, r.epoch, r.seq) && !w.losses.isAstray(s.name, of, r.epoch, r.seq) {
 				w.fail("segment %s is gone with epoch %d number %d, which %s has not", name, r.epoch, r.seq, s.name)
 			}
 		}
@@ -152,18 +152,11 @@ func (w *world) removed(name string, data []byte, rest map[string][]byte) {
 	w.note("segment %s goes, with %d records", name, len(all))
 }
 
-func isSegment(name string) bool { return strings.HasSuffix(name, ".seg") }
-
-// hasSeq is has for the one gateway there is.
-func (s *store) hasSeq(epoch, seq uint64) bool {
+// hasSeq reports whether a number is recorded.
+func (s *store) hasSeq(producer string, epoch, seq uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for life, n := range s.lives {
-		if uint64(life.Epoch) == epoch {
-			return n.has(int64(seq))
-		}
-	}
-	return false
+	return s.lives[event.Life{ProducerID: producer, Epoch: int64(epoch)}].has(int64(seq))
 }
 
 func (s *store) hasTrace(id [16]byte) bool {

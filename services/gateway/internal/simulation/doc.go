@@ -5,6 +5,9 @@
 //	clients ──▶ record ──▶ spool ──▶ publish ──▶ [broker] ──▶ bus.Projection ──▶ [store]
 //	                        [disk]                  ▲  └──────── bus.Board ◀────────┘
 //
+// There are one or two gateways, on spools in one place. They come and go, one of them for
+// good at times, and adopt what is left.
+//
 // What is in brackets is simulated, once for each schedule; the rest is what runs in
 // production. A schedule is a number: the same one makes the same things fail at the
 // same time.

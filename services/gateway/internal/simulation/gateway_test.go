@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"loom.internal/pkg/event"
+	"loom.internal/services/gateway/internal/pool"
 	"loom.internal/services/gateway/internal/publish"
 	"loom.internal/services/gateway/internal/record"
 	"loom.internal/services/gateway/internal/spool"
@@ -29,33 +31,35 @@ type gateway struct {
 	cut      chan struct{} // closed when it drains no longer
 }
 
-// serve is the gateway, life after life on the same disk.
-func (w *world) serve() {
-	rng := w.dice("gateway's disk")
+// serve is a gateway, life after life, each on whatever disk it gets. One that is not the
+// first may end for good, or rest for so long that others adopt what it has left.
+func (w *world) serve(lane int) {
+	rng := w.dice(fmt.Sprintf("gateway-%d", lane))
+	<-time.After(time.Duration(lane) * 7 * time.Millisecond) // who comes first is no matter of luck
 	for life := 1; !w.isOver(); life++ {
-		w.serveOnce(life, rng)
-		loss := w.power && rng.IntN(3) > 0
-		w.note("the gateway's disk is back, power loss %v", loss)
-		w.disk.Restart(loss)
-		w.restore(rng)
-		w.rest(rng, 8*time.Second)
+		w.serveOnce(lane, life, rng)
+		switch {
+		case lane > 0 && rng.IntN(3) == 0:
+			w.note("gateway-%d is gone for good", lane)
+			return
+		case rng.IntN(4) == 0 && w.lanes() > 1:
+			w.rest(rng, 2*time.Minute)
+		default:
+			w.rest(rng, 8*time.Second)
+		}
 	}
 }
 
-func (w *world) serveOnce(life int, rng *rand.Rand) {
-	p := w.spawn(fmt.Sprintf("gateway.%d", life))
-	if !w.steady && !w.isCalm() && rng.IntN(3) == 0 {
-		w.disk.CrashAfter(rng.IntN(12)) // in recovery
-	}
-	w.running("gateway", 0, p)
+func (w *world) serveOnce(lane, life int, rng *rand.Rand) {
+	p := w.spawn(fmt.Sprintf("gateway-%d.%d", lane, life))
+	w.running("gateway", lane, p)
 	metrics, log := prometheus.NewRegistry(), w.log(p.name)
+	place := mooring{p, w.dice(p.name + " place")}
+	defer func() { p.dead(); place.over(rng) }()
+	spools := pool.New(pool.Options{Place: place, Log: log, Metrics: metrics})
 	g := &gateway{process: p, cut: make(chan struct{})}
 	g.recorder = record.New(record.Options{
-		Durability: w.durability, MaxBytes: 8 << 20, Policy: record.Required, Log: log, Metrics: metrics,
-		OpenSpool: func(o spool.Options) (*spool.Spool, error) {
-			o.SegmentBytes = w.segment
-			return spool.OpenOn(w.disk, o)
-		},
+		Durability: w.durability, MaxBytes: 8 << 20, Policy: record.Required, Log: log, Metrics: metrics, OpenSpool: spools.Take,
 	})
 	var err error
 	g.spool, err = g.recorder.Open()
@@ -68,16 +72,14 @@ func (w *world) serveOnce(life int, rng *rand.Rand) {
 		w.fail("%s: %v", p.name, err)
 		return
 	}
-	if !w.steady && !w.isCalm() {
-		w.disk.CrashAfter(-1)
-		if rng.IntN(3) == 0 {
-			w.disk.CrashAfter(rng.IntN(300))
-		}
-	}
 	ctx, cancel := context.WithCancel(p.ctx)
-	publisher := publish.New(publish.Options{
-		Broker: publishing{line: p.line("broker")}, Log: log, Metrics: metrics, Drain: 2 * time.Second, Resend: w.resend,
-	})
+	var sends atomic.Int64
+	send := func(ctx context.Context, s *spool.Spool) error {
+		return publish.New(publish.Options{
+			Broker: publishing{line: p.line(fmt.Sprintf("broker %d", sends.Add(1)))}, Log: log, Metrics: prometheus.NewRegistry(),
+			Drain: 2 * time.Second, Resend: w.resend,
+		}).Run(ctx, s)
+	}
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		if err := g.spool.Run(ctx); err != nil {
@@ -86,13 +88,16 @@ func (w *world) serveOnce(life int, rng *rand.Rand) {
 		}
 	})
 	parts.Go(func() {
-		if err := publisher.Run(ctx, g.spool); err != nil && !errors.Is(err, spool.ErrFailed) {
+		if err := send(ctx, g.spool); err != nil && !errors.Is(err, spool.ErrFailed) {
 			w.fail("%s: publish: %v", p.name, err)
 		}
 	})
-	w.serving(g)
+	adopting, giveUp := context.WithCancel(ctx)
+	parts.Go(func() { _ = spools.Run(adopting, send) }) // it returns nil
+	w.serving(lane, g)
 	p.lives()
-	w.serving(nil)
+	w.serving(lane, nil)
+	giveUp()
 	if !p.killed() { // a drain as in Service.Run
 		drain := time.AfterFunc(2*time.Second, func() { close(g.cut) })
 		g.requests.Wait()
@@ -104,6 +109,7 @@ func (w *world) serveOnce(life int, rng *rand.Rand) {
 	if err := g.spool.Close(); err != nil {
 		w.fail("%s: close: %v", p.name, err)
 	}
+	w.count(metrics)
 }
 
 // request is one as its client and its provider see it.
@@ -131,7 +137,7 @@ func (w *world) load(rng *rand.Rand, n int, until time.Time) {
 }
 
 func (w *world) request(i int) {
-	g := w.enter()
+	g := w.enter(i)
 	if g == nil {
 		return
 	}

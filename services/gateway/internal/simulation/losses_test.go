@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"strings"
 	"sync"
 
 	"loom.internal/pkg/bus"
@@ -39,7 +38,15 @@ func (l *losses) add(store string, places []event.Place) {
 	}
 	l.lost += len(places)
 	l.mu.Unlock()
-	l.vanished(l.w.disk.Files())
+	l.look()
+}
+
+// look is vanished for all disks.
+func (l *losses) look() {
+	for _, p := range l.w.plots() {
+		files := p.disk.Files()
+		l.vanished(producer(files), files)
+	}
 }
 
 // back takes what a store has stored.
@@ -55,14 +62,16 @@ func (l *losses) back(store string, places []event.Place, events []*event.TraceE
 }
 
 // vanished is called when something has gone from somewhere: from then on, what is astray
-// and neither on the stream nor on the gateway's disk is nowhere.
-func (l *losses) vanished(files map[string][]byte) {
+// of this producer, and neither on the stream nor on its disk, is nowhere.
+func (l *losses) vanished(producer string, files map[string][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := map[event.Place]bool{}
 	for _, of := range l.astray {
 		for p := range of {
-			all[p] = true
+			if p.ProducerID == producer {
+				all[p] = true
+			}
 		}
 	}
 	if len(all) == 0 {
@@ -71,7 +80,7 @@ func (l *losses) vanished(files map[string][]byte) {
 	on, disk := l.w.broker.has(all), ends(files)
 	for name, of := range l.astray {
 		for p := range of {
-			if !on[p] && disk[[2]uint64{uint64(p.Epoch), uint64(p.Seq)}] == ([16]byte{}) {
+			if all[p] && !on[p] && disk[[2]uint64{uint64(p.Epoch), uint64(p.Seq)}] == ([16]byte{}) {
 				l.gone[name][p] = true
 			}
 		}
@@ -108,10 +117,9 @@ func begins(files map[string][]byte) map[[16]byte]bool {
 	return all
 }
 
-// restored is called when the gateway's disk is one from before.
+// restored is called when a disk is one from before.
 func (l *losses) restored(was, is map[string][]byte) {
-	producer, _, _ := strings.Cut(strings.TrimPrefix(string(was["state"]), "loom-spool 1 "), " ")
-	l.restores++
+	of := producer(was)
 	isEnd, isBegun := ends(is), begins(is)
 	left, ended := map[[16]byte]bool{}, map[[16]byte]bool{}
 	for _, id := range isEnd {
@@ -122,9 +130,9 @@ func (l *losses) restored(was, is map[string][]byte) {
 		if _, still := isEnd[at]; still {
 			continue
 		}
-		p := event.Place{ProducerID: producer, Epoch: int64(at[0]), Seq: int64(at[1])}
+		p := event.Place{ProducerID: of, Epoch: int64(at[0]), Seq: int64(at[1])}
 		for name, s := range l.w.stores {
-			if !s.hasSeq(at[0], at[1]) {
+			if !s.hasSeq(of, at[0], at[1]) {
 				l.mu.Lock()
 				l.astray[name][p], l.traces[p] = true, uuidText(id)
 				l.mu.Unlock()
@@ -132,6 +140,7 @@ func (l *losses) restored(was, is map[string][]byte) {
 		}
 	}
 	l.mu.Lock()
+	l.restores++
 	for id := range begins(was) {
 		if !isBegun[id] && !left[id] && !ended[id] {
 			l.ids[uuidText(id)] = true
@@ -144,7 +153,7 @@ func (l *losses) restored(was, is map[string][]byte) {
 		}
 	}
 	l.mu.Unlock()
-	l.vanished(is)
+	l.vanished(of, is)
 }
 
 func (l *losses) isDouble(id string) bool {
@@ -195,13 +204,8 @@ func (l *losses) numbers() (n int) {
 	return n
 }
 
-func (l *losses) isAstray(store string, epoch, seq uint64) bool {
+func (l *losses) isAstray(store, producer string, epoch, seq uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for p := range l.astray[store] {
-		if uint64(p.Epoch) == epoch && uint64(p.Seq) == seq {
-			return true
-		}
-	}
-	return false
+	return l.astray[store][event.Place{ProducerID: producer, Epoch: int64(epoch), Seq: int64(seq)}]
 }

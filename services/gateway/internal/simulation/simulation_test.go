@@ -76,7 +76,7 @@ func TestSimulation(t *testing.T) {
 	}
 	for what, n := range map[string]int{
 		"requests sent": all.sent, "whole answers": all.released, "interrupted requests": all.interrupted, "faults": all.faults,
-		"gateways with events": all.lives, "lost disks of brokers": all.disks - int(*countFlag), "restored disks": all.restored,
+		"gateways with events": all.lives, "lost disks of brokers": all.disks - int(*countFlag), "restored disks": all.restored, "adopted spools": all.adopted,
 		"numbers lost by stores": all.forgotten, "numbers that were nowhere": all.nowhere,
 	} {
 		if n <= 0 {
@@ -86,7 +86,8 @@ func TestSimulation(t *testing.T) {
 }
 
 // TestSeedsReplay: a seed tells the same story again. Nearly always: which of several
-// channels a select takes is the one thing that is left to chance.
+// channels a select takes is the one thing that is left to chance, and with two gateways
+// there are more of them.
 func TestSeedsReplay(t *testing.T) {
 	t.Parallel()
 	const seeds = 40
@@ -97,7 +98,7 @@ func TestSeedsReplay(t *testing.T) {
 			same++
 		}
 	}
-	if t.Logf("%d of %d", same, seeds); same < seeds/2 {
+	if t.Logf("%d of %d", same, seeds); same < seeds/3 {
 		t.Errorf("%d of %d seeds tell the same story twice", same, seeds)
 	}
 }
@@ -113,11 +114,12 @@ func (o *outcome) add(p outcome) {
 	o.forgotten += p.forgotten
 	o.nowhere += p.nowhere
 	o.restored += p.restored
+	o.adopted += p.adopted
 }
 
 func (o *outcome) sum() string {
-	return fmt.Sprintf("%d requests sent to a provider, %d whole answers, %d interrupted, %d numbers of what nobody was promised; %d faults, %d lives of gateways with events, %d disks of brokers, %d disks of gateways restored from a copy; %d numbers lost by stores, %d that were nowhere then",
-		o.sent, o.released, o.interrupted, o.lost, o.faults, o.lives, o.disks, o.restored, o.forgotten, o.nowhere)
+	return fmt.Sprintf("%d requests sent to a provider, %d whole answers, %d interrupted, %d numbers of what nobody was promised; %d faults, %d lives of gateways with events, %d disks of brokers, %d disks of gateways restored from a copy, %d spools adopted; %d numbers lost by stores, %d that were nowhere then",
+		o.sent, o.released, o.interrupted, o.lost, o.faults, o.lives, o.disks, o.restored, o.adopted, o.forgotten, o.nowhere)
 }
 
 func uuidText(id [16]byte) string { return uuid.UUID(id).String() }

@@ -3,6 +3,7 @@ package simulation
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -12,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"loom.internal/pkg/bus"
 	"loom.internal/services/gateway/internal/spool"
-	"loom.internal/services/gateway/internal/spool/disk/disktest"
 )
 
 // world is one schedule.
@@ -31,16 +33,16 @@ type world struct {
 	restores   bool // the gateway's disk may be one from before, when it is back
 	segment    int64
 	resend     time.Duration
-	disk       *disktest.Disk
 	broker     *broker
 	stores     map[string]*store
 	losses     *losses
 	over       chan struct{} // closed when all is to end
 
 	mu       sync.Mutex
-	copied   map[string][]byte // of the gateway's disk
-	calm     bool              // nothing fails any more
-	gateway  *gateway
+	place    map[string]*plot    // by name
+	calm     bool                // nothing fails any more
+	gateways map[int]*gateway    // that serve, by lane
+	adopted  int                 // spools
 	lives    map[string]*process // the present ones
 	requests map[string]*request // by trace id
 	journal  journal
@@ -52,14 +54,14 @@ type outcome struct {
 	failure                                                 string
 	journal                                                 journal
 	sent, released, interrupted, lost, lives, disks, faults int
-	forgotten, nowhere, restored                            int
+	forgotten, nowhere, restored, adopted                   int
 }
 
 func newWorld(t *testing.T, seed uint64, loud bool) *world {
 	t.Helper()
 	w := &world{
 		t: t, seed: seed, loud: loud, began: time.Now(), stores: map[string]*store{}, over: make(chan struct{}),
-		lives: map[string]*process{}, requests: map[string]*request{}, durability: spool.Process,
+		place: map[string]*plot{}, gateways: map[int]*gateway{}, lives: map[string]*process{}, requests: map[string]*request{}, durability: spool.Process,
 	}
 	rng := w.dice("world")
 	w.segment = 3000 + rng.Int64N(20000)
@@ -75,9 +77,6 @@ func newWorld(t *testing.T, seed uint64, loud bool) *world {
 		w.restores = !w.steady
 	}
 	w.losses = newLosses(w)
-	w.disk = disktest.New(w.dice("disk"))
-	w.disk.OnCrash = func() { w.kill("gateway-0") }
-	w.disk.OnRemove = w.removed
 	w.broker = newBroker(w)
 	for _, name := range bus.Consumers() {
 		w.stores[name] = newStore(w, name)
@@ -90,7 +89,9 @@ func (w *world) run() outcome {
 	rng := w.dice("load")
 	until := w.began.Add(20*time.Second + time.Duration(rng.Int64N(int64(2*time.Minute))))
 	var parts, load sync.WaitGroup
-	parts.Go(w.serve)
+	for lane := range w.lanes() {
+		parts.Go(func() { w.serve(lane) })
+	}
 	for i, name := range bus.Consumers() {
 		for replica := range 1 + int(w.seed>>i&1) { // one or two
 			parts.Go(func() { w.consume(name, replica) })
@@ -109,6 +110,7 @@ func (w *world) run() outcome {
 	}
 	out.lost = len(w.stores[bus.ConsumerRecorder].dead)
 	out.lives = len(w.stores[bus.ConsumerRecorder].lives)
+	out.adopted = w.adopted
 	out.forgotten, out.nowhere, out.restored = w.losses.lost, w.losses.numbers(), w.losses.restores
 	return out
 }
@@ -154,27 +156,29 @@ func (w *world) strike(rng *rand.Rand, undone *sync.WaitGroup) {
 		}
 		return
 	case w.restores && rng.IntN(4) == 0:
-		w.copy()
+		if p := w.any(rng); p != nil {
+			w.copy(p)
+		}
 		return
 	}
-	what := rng.IntN(11)
-	if w.steady {
+	p, what := w.any(rng), rng.IntN(11)
+	if w.steady || p == nil {
 		what = 7 + rng.IntN(4)
 	}
 	switch what {
 	case 0:
-		w.disk.Crash()
+		p.disk.Crash()
 	case 1, 2:
-		w.disk.CrashAfter(rng.IntN(30))
+		p.disk.CrashAfter(rng.IntN(30))
 	case 3:
-		w.signal("gateway-0")
+		w.signal("gateway-" + strconv.Itoa(rng.IntN(w.lanes())))
 	case 4:
-		w.disk.FailSync(rng.IntN(10))
+		p.disk.FailSync(rng.IntN(10))
 	case 5:
-		w.disk.Limit(w.disk.Used() + rng.Int64N(20000))
-		after(20*time.Second, func() { w.disk.Limit(0) })
+		p.disk.Limit(p.disk.Used() + rng.Int64N(20000))
+		after(20*time.Second, func() { p.disk.Limit(0) })
 	case 6:
-		w.disk.FailWrite(rng.IntN(10), []syscall.Errno{syscall.EIO, syscall.EROFS}[rng.IntN(2)])
+		p.disk.FailWrite(rng.IntN(10), []syscall.Errno{syscall.EIO, syscall.EROFS}[rng.IntN(2)])
 	case 7:
 		w.kill(consumer + "-" + strconv.Itoa(rng.IntN(2)))
 	case 8:
@@ -195,10 +199,12 @@ func (w *world) quiet() {
 	w.calm = true
 	w.mu.Unlock()
 	w.note("calm")
-	w.disk.CrashAfter(-1)
-	w.disk.FailSync(-1)
-	w.disk.FailWrite(-1, 0)
-	w.disk.Limit(0)
+	for _, p := range w.plots() {
+		p.disk.CrashAfter(-1)
+		p.disk.FailSync(-1)
+		p.disk.FailWrite(-1, 0)
+		p.disk.Limit(0)
+	}
 	w.broker.start()
 	for _, s := range w.stores {
 		s.setAway(false)
@@ -209,43 +215,21 @@ func (w *world) quiet() {
 	defer tick.Stop()
 	for start := time.Now(); ; <-tick.C {
 		var left spool.Stats
-		w.mu.Lock()
-		g := w.gateway
-		w.mu.Unlock()
-		if g != nil {
-			if left = g.spool.Stats(); left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool) && w.losses.settled() {
-				w.note("quiet")
-				return
-			}
+		served, settled := map[string]bool{}, true
+		for _, g := range w.servers() {
+			served[g.spool.Producer()] = true
+			left = g.spool.Stats()
+			settled = settled && left.Events == 0 && left.Open == 0 && left.Segments == 1 && w.broker.told(g.spool)
+		}
+		if settled && len(served) > 0 && w.empty(served) && w.losses.settled() {
+			w.note("quiet")
+			return
 		}
 		if time.Since(start) > patience {
 			w.fail("not quiet after %v: the spool holds %+v", patience, left)
 			return
 		}
 	}
-}
-
-// copy makes a copy of the gateway's disk, at any moment.
-func (w *world) copy() {
-	files := w.disk.Files()
-	w.note("the gateway's disk is copied")
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.copied = files
-}
-
-// restore may bring the copy back.
-func (w *world) restore(rng *rand.Rand) {
-	w.mu.Lock()
-	files := w.copied
-	w.mu.Unlock()
-	if files == nil || w.isCalm() || rng.IntN(2) > 0 {
-		return
-	}
-	was := w.disk.Files()
-	w.disk.Restore(files)
-	w.note("the gateway's disk is the copy")
-	w.losses.restored(was, files)
 }
 
 func (w *world) isCalm() bool {
@@ -299,21 +283,52 @@ func (w *world) signal(name string) {
 	}
 }
 
-// serving says which gateway takes requests; nil is none.
-func (w *world) serving(g *gateway) {
+// serving says which gateway of a lane takes requests; nil is none.
+func (w *world) serving(lane int, g *gateway) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gateway = g
+	if w.gateways[lane] = g; g == nil {
+		delete(w.gateways, lane)
+	}
 }
 
-// enter is a request's way in. Its requests.Done is due.
-func (w *world) enter() *gateway {
+// servers are the gateways that take requests.
+func (w *world) servers() []*gateway {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gateway != nil {
-		w.gateway.requests.Add(1)
+	list := make([]*gateway, 0, len(w.gateways))
+	for _, lane := range slices.Sorted(maps.Keys(w.gateways)) {
+		list = append(list, w.gateways[lane])
 	}
-	return w.gateway
+	return list
+}
+
+// enter is the way in of a request, through one of the gateways. Its requests.Done is due.
+func (w *world) enter(i int) *gateway {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.gateways) == 0 {
+		return nil
+	}
+	lanes := slices.Sorted(maps.Keys(w.gateways))
+	g := w.gateways[lanes[i%len(lanes)]]
+	g.requests.Add(1)
+	return g
+}
+
+// count takes note of what a gateway has adopted.
+func (w *world) count(metrics *prometheus.Registry) {
+	families, err := metrics.Gather()
+	if err != nil {
+		w.fail("metrics: %v", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range families {
+		if f.GetName() == "loom_gateway_spools_adopted_total" {
+			w.adopted += int(f.GetMetric()[0].GetCounter().GetValue())
+		}
+	}
 }
 
 func (w *world) know(r *request) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"math"
 	"os"
 	"slices"
@@ -123,7 +122,6 @@ func (s *Spool) Clear() (bool, error) {
 			return false, err
 		}
 	}
-	s.opt.Log.Info("spool is empty", slog.String("producer", s.Producer()))
 	return true, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -165,7 +166,8 @@ func Open(dir string, opt Options) (*Spool, error) {
 	return s, nil
 }
 
-// OpenOn is Open on a directory that nobody else uses.
+// OpenOn is Open on a directory that nobody else uses. If dir is an io.Closer it is closed
+// with the spool.
 func OpenOn(dir disk.Dir, opt Options) (*Spool, error) {
 	if err := opt.defaults(); err != nil {
 		return nil, err
@@ -180,6 +182,9 @@ func OpenOn(dir disk.Dir, opt Options) (*Spool, error) {
 		changed:   make(chan struct{}),
 		confirmed: map[uint64]uint64{},
 		unread:    rate.Sometimes{Interval: time.Minute},
+	}
+	if c, ok := dir.(io.Closer); ok {
+		s.release = c.Close
 	}
 	if opt.Beside != nil {
 		s.counts = opt.Beside.counts
