@@ -82,6 +82,13 @@ for image in gateway recorder analytics dashboard loom; do
 	[ "$size" -le 40000000 ] || fail "the image of $image is larger than 40 MB"
 done
 
+# An empty password would let everybody into NATS.
+mkdir -p "$dir/bad/nats"
+: >"$dir/bad/nats/gateway"
+! LOOM_SECRETS=$dir/bad $compose up -d >"$dir/up.log" 2>&1 || fail "it starts with an empty password"
+$compose logs --no-log-prefix secrets | grep -q '^secrets: nats/gateway is empty' || fail "nobody says that a password is empty"
+$compose down --volumes >/dev/null 2>&1
+
 from=$SECONDS
 $compose up -d >"$dir/up.log" 2>&1 || { cat "$dir/up.log" >&2; fail "docker compose up"; }
 for _ in $(seq 120); do
@@ -209,3 +216,15 @@ sleep 3
 npm --prefix test/e2e test --silent || fail "the official client, after the copy was brought back"
 judge
 say "the database brought back from a copy, what came after it from the stream"
+
+# A port that someone has is named, and what runs goes on.
+$compose rm -sf lb >/dev/null 2>&1
+node -e 'require("net").createServer().listen(process.env.LOOM_PORT, "127.0.0.1")' &
+load=$!
+sleep 1
+! $compose up -d --no-deps lb >"$dir/up.log" 2>&1 || fail "it starts on a port that is taken"
+grep -q "$LOOM_PORT.*already" "$dir/up.log" || { cat "$dir/up.log"; fail "nobody names the port that is taken"; }
+kill "$load"
+load=
+$compose up -d --no-deps lb >/dev/null 2>&1 && healthy lb 1
+say "an empty password and a port that is taken are refused by name"
