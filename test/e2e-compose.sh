@@ -71,10 +71,9 @@ export LOOM_PORT LOOM_DASHBOARD_PORT LOOM_SECRETS LOOM_VERSION
 mkdir "$LOOM_SECRETS"
 compose="$program -p loom-e2e -f $PWD/deploy/compose/compose.yaml"
 export COMPOSE=$compose
-# Without buildx there is the classic builder, one image after the other.
-docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0 COMPOSE_BAKE=false COMPOSE_PARALLEL_LIMIT=1
+# Compose brings BuildKit's client along; buildx is for machines that have it.
+docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=1 COMPOSE_BAKE=false
 $compose build >"$dir/build.log" 2>&1 || { tail -30 "$dir/build.log" >&2; fail "the images cannot be built"; }
-unset COMPOSE_PARALLEL_LIMIT
 say "images are built"
 for image in gateway recorder analytics dashboard loom; do
 	size=$(docker image inspect -f '{{.Size}}' "loom/$image:e2e")
