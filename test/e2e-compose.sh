@@ -85,13 +85,13 @@ done
 mkdir -p "$dir/bad/nats"
 : >"$dir/bad/nats/gateway"
 ! LOOM_SECRETS=$dir/bad $compose up -d >"$dir/up.log" 2>&1 || fail "it starts with an empty password"
-$compose logs --no-log-prefix secrets | grep -q '^secrets: nats/gateway is empty' || fail "nobody says that a password is empty"
+grep -q '^secrets: nats/gateway is empty' <<<"$($compose logs --no-log-prefix secrets)" || fail "nobody says that a password is empty"
 $compose down --volumes >/dev/null 2>&1
 
 from=$SECONDS
 $compose up -d >"$dir/up.log" 2>&1 || { cat "$dir/up.log" >&2; fail "docker compose up"; }
 for _ in $(seq 120); do
-	! $compose logs --no-log-prefix welcome 2>/dev/null | grep -q '^Loom is ready' || break
+	! grep -q '^Loom is ready' <<<"$($compose logs --no-log-prefix welcome 2>/dev/null)" || break
 	sleep 0.5
 done
 $compose logs --no-log-prefix welcome
@@ -125,9 +125,11 @@ served() {
 }
 # Kills the process of a container as a fault would: `docker kill` counts as wanted.
 kill9() {
-	local victim
-	victim=$(replicas "$1" | head -1)
-	kill -9 "$(docker inspect -f '{{.State.Pid}}' "$victim")"
+	local victims pid
+	mapfile -t victims <<<"$(replicas "$1")"
+	pid=$(docker inspect -f '{{.State.Pid}}' "${victims[0]}")
+	[ "$pid" -gt 1 ] || fail "no $1 runs" # 0 would be this script and all it has started
+	kill -9 "$pid"
 }
 
 $compose up -d --no-deps --no-recreate --scale gateway=3 gateway >/dev/null 2>&1
