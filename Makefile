@@ -8,6 +8,7 @@ SERVICES := gateway recorder analytics dashboard
 WEB     := services/dashboard/web/app
 UI      := services/dashboard/web/dist/index.html
 BIN     := bin
+COMPOSE := docker compose -f deploy/compose/compose.yaml
 TOOLS   := $(CURDIR)/.cache/tools
 # Left empty outside a release; `loom version` then prints what Go knows.
 VERSION ?=
@@ -16,6 +17,7 @@ LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 GOLANGCI_LINT  := v2.15.0
 BUF            := v1.75.0
 PROTOC_GEN_GO  := v1.36.12
+DOCKER_COMPOSE := v2.40.3
 
 # A stray /.dockerenv makes the container library dial off the machine; see docs/testing.md.
 export TESTCONTAINERS_HOST_OVERRIDE ?= 127.0.0.1
@@ -142,8 +144,8 @@ chaos-long: $(BIN)/chaos ## As chaos, with 1,000,000 requests, 200 kills and 20 
 $(BIN)/chaos: prepare
 	@mkdir -p $(BIN) && go build -o $@ ./bench/cmd/chaos
 
-.PHONY: up
-up: build ## As run, but in the background; its log is .loom/up.log.
+.PHONY: start
+start: build ## As run, but in the background; its log is .loom/up.log.
 	@mkdir -p .loom && chmod 711 .loom
 	@umask 077; nohup $(BIN)/loom up $(ARGS) >.loom/up.log 2>&1 & echo $$! >.loom/up.pid
 	@for _ in $$(seq 150); do \
@@ -151,12 +153,36 @@ up: build ## As run, but in the background; its log is .loom/up.log.
 		kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; \
 	done; cat .loom/up.log; exit 1
 
-.PHONY: down
-down: ## Stop what `make up` started.
-	@[ -f .loom/up.pid ] || { echo "nothing that make up started"; exit 1; }
+.PHONY: stop
+stop: ## Stop what `make start` started.
+	@[ -f .loom/up.pid ] || { echo "nothing that make start started"; exit 1; }
 	@kill -INT "$$(cat .loom/up.pid)" 2>/dev/null || true
 	@for _ in $$(seq 50); do kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; done
 	@rm -f .loom/up.pid
+
+.PHONY: secrets
+secrets: ## Make the passwords and keys of `make up`, once.
+	@deploy/compose/secrets.sh deploy/compose/secrets
+
+.PHONY: images
+images: ## Build the container images.
+	$(COMPOSE) build
+
+.PHONY: up
+up: ## Run Loom in containers, each service apart; needs Docker and nothing else.
+	@$(COMPOSE) up -d $(ARGS) || { $(COMPOSE) logs --tail 5; exit 1; }
+	@$(COMPOSE) logs -f --no-log-prefix --since 1m welcome
+
+.PHONY: down
+down: ## Stop the containers; what they have stored stays.
+	$(COMPOSE) down
+
+.PHONY: e2e-compose
+e2e-compose: ## Drive the containers: replicas killed and rolled, Postgres and NATS away.
+	test/e2e-compose.sh
+
+.PHONY: compose-plugin
+compose-plugin: $(TOOLS)/docker-compose-$(DOCKER_COMPOSE) # For an engine that comes without it.
 
 .PHONY: clean
 clean: ## Remove what was built; data under .loom stays.
@@ -168,6 +194,9 @@ $(TOOLS)/buf-$(BUF):
 	$(call tool,$@,github.com/bufbuild/buf/cmd/buf@$(BUF))
 $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO):
 	$(call tool,$@,google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO))
+
+$(TOOLS)/docker-compose-$(DOCKER_COMPOSE):
+	$(call tool,$@,github.com/docker/compose/v2/cmd@$(DOCKER_COMPOSE))
 
 # tool builds a pinned command outside the workspace, whose go.mod files it must not touch.
 define tool

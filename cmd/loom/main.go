@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
 		newUp(),
-		newApply(), newTenant(), newKey(), newKeys(),
+		newApply(), newTenant(), newKey(), newKeys(), newAdmin(),
 		newVerify(), newDead(), newReplay(),
 		newGateway(), newRecorder(), newAnalytics(), newDashboard(),
 		newMigrate(), newConfig(), newVersion(),

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
@@ -17,7 +19,10 @@ import (
 	"loom.internal/pkg/telemetry"
 )
 
-const migratePrefix = "LOOM_MIGRATE"
+const (
+	migratePrefix = "LOOM_MIGRATE"
+	wrongPassword = "28P01" // SQLSTATE
+)
 
 // migrateSettings say what to bring to this version's schema.
 type migrateSettings struct {
@@ -78,6 +83,9 @@ func migrateDatabase(ctx context.Context, s migrateSettings, log *slog.Logger) e
 	waiting, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
 	db, err := store.Open(waiting, s.DatabaseURL.Reveal(), store.Options{MaxConns: 1, Name: "loom migrate", Log: log})
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == wrongPassword {
+		return fmt.Errorf("%w: the password in %s_DATABASE_URL is not that of this database: bring back the one it was made with", err, migratePrefix)
+	}
 	if err != nil {
 		return err
 	}

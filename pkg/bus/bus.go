@@ -104,12 +104,22 @@ func EnsureRetry(ctx context.Context, js jetstream.JetStream, l Layout, log *slo
 	return Retry(ctx, log, "streams not ready, trying again", func(ctx context.Context) error { return Ensure(ctx, js, l) })
 }
 
+// errNoJetStream is what it means that nobody answers a request to JetStream.
+var errNoJetStream = errors.New("NATS answers but has no JetStream for this user: turn it on in the server's configuration")
+
+func explain(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w: %w", errNoJetStream, err)
+	}
+	return err
+}
+
 // Retry calls f until it returns nil or ctx ends, waiting 250 ms at first and at most
 // 5 s between tries. Each failure is logged as message.
 func Retry(ctx context.Context, log *slog.Logger, message string, f func(context.Context) error) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := f(attempt)
+		err := explain(f(attempt))
 		cancel()
 		if err == nil {
 			return nil

@@ -55,6 +55,9 @@ func Migrate(ctx context.Context, dsn string, fsys fs.FS, log *slog.Logger) (err
 	if err != nil {
 		return fmt.Errorf("migrate: %w", Wrap(err))
 	}
+	if err := publishVersion(ctx, dsn); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	// Once more: a newer program may have migrated while this one waited.
 	return notNewer(ctx, dsn, newest)
 }

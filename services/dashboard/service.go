@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,9 +150,10 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return s.push.Run(ctx) })
 	g.Go(func() error {
+		schema := store.Check(s.d.DB, s.d.Log)
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
 			"postgres": func(ctx context.Context) error {
-				return errors.Join(ping(ctx, "loom_dashboard", s.d.DB), ping(ctx, "loom_admin", s.d.AdminDB))
+				return cmp.Or(ping(ctx, "loom_dashboard", s.d.DB), ping(ctx, "loom_admin", s.d.AdminDB), schema(ctx))
 			},
 			"nats": func(context.Context) error { return bus.Ready(s.d.NATS) },
 		})

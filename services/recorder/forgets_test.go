@@ -28,7 +28,7 @@ func (r *rig) awaitTraces(t *testing.T, want int) {
 	t.Helper()
 	testkit.Await(t, "traces", func(ctx context.Context) bool {
 		var n int
-		err := r.Pool("").QueryRow(ctx, `SELECT count(*) FROM traces`).Scan(&n) //nolint:contextcheck // the pool outlives the question
+		err := r.Pool("").QueryRow(ctx, `SELECT count(*) FROM traces`).Scan(&n)
 		return err == nil && n == want
 	})
 }

@@ -78,7 +78,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { s.retention.keep(ctx, s.d.DB, s.d.Log); return nil })
 	g.Go(func() error {
 		s.d.Ready.Watch(ctx, s.d.Log, map[string]func(context.Context) error{
-			"postgres": func(ctx context.Context) error { return store.Wrap(s.d.DB.Ping(ctx)) },
+			"postgres": store.Check(s.d.DB, s.d.Log),
 			"nats":     func(context.Context) error { return bus.Ready(s.d.NATS) },
 		})
 		return nil

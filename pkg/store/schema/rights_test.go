@@ -81,6 +81,7 @@ loom_admin access_log ri
 loom_admin admin_keys riud
 loom_admin api_keys riud
 loom_admin dead_events rd
+loom_admin goose_db_version r
 loom_admin prices riud
 loom_admin producer_gaps r
 loom_admin producer_gaps_acknowledged ri
@@ -96,12 +97,14 @@ loom_admin tenants riud
 loom_admin trace_bodies r
 loom_admin usage_facts r
 loom_analytics dead_events i
+loom_analytics goose_db_version r
 loom_analytics prices r
 loom_analytics producers_accounted riu
 loom_analytics rollups riu
 loom_analytics usage_facts ri
 loom_dashboard access_log ri
 loom_dashboard api_keys r
+loom_dashboard goose_db_version r
 loom_dashboard prices r
 loom_dashboard rollups r
 loom_dashboard tenant_keys r
@@ -110,6 +113,7 @@ loom_dashboard trace_bodies r
 loom_dashboard traces r
 loom_dashboard usage_facts r
 loom_recorder dead_events i
+loom_recorder goose_db_version r
 loom_recorder producers riu
 loom_recorder trace_bodies i
 loom_recorder traces i`)

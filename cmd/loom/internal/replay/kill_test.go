@@ -58,7 +58,6 @@ func killed(t *testing.T, cmd *exec.Cmd, stderr *bytes.Buffer) (done bool) {
 // phase is that of the unfinished run; "" if there is none.
 func (r *rig) phase(ctx context.Context) string {
 	var phase string
-	//nolint:contextcheck // the pool outlives the question
 	_ = r.Pool("").QueryRow(ctx, `SELECT state->>'Phase' FROM loom_replay.run`).Scan(&phase)
 	return phase
 }

@@ -185,7 +185,7 @@ func (r *rig) count(tb testing.TB, sql string, args ...any) int {
 
 // number is what a query gives, 0 after an error: for who asks again.
 func (r *rig) number(ctx context.Context, sql string) (n int) {
-	_ = r.Pool("").QueryRow(ctx, sql).Scan(&n) //nolint:contextcheck // the pool outlives the question
+	_ = r.Pool("").QueryRow(ctx, sql).Scan(&n)
 	return n
 }
 

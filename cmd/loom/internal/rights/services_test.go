@@ -237,7 +237,7 @@ func (s *system) counts(what string, want int, sql string) {
 		}
 	}()
 	testkit.Await(s.t, what, func(ctx context.Context) bool {
-		return s.db.Pool("").QueryRow(ctx, sql).Scan(&last) == nil && last == want //nolint:contextcheck // the pool is the test's
+		return s.db.Pool("").QueryRow(ctx, sql).Scan(&last) == nil && last == want
 	})
 }
 

@@ -76,10 +76,10 @@ func (c configurator) keys(ctx context.Context, env devenv.Env) (_ devenv.Env, m
 	case env.APIKey != "" || env.AdminKey == "": // all there, or not ours to fill
 		return env, false, nil
 	}
-	done, err := c.apply(ctx, demo("dev"), false)
+	done, err := c.apply(ctx, Demo("dev"), false)
 	if err == nil && len(done.Keys) == 0 && env.APIKey == "" {
 		// A start that was cut short has made that key, and its secret is lost.
-		done, err = c.apply(ctx, demo("dev-"+time.Now().UTC().Format("20060102-150405")), false)
+		done, err = c.apply(ctx, Demo("dev-"+time.Now().UTC().Format("20060102-150405")), false)
 	}
 	if err != nil {
 		return env, false, fmt.Errorf("make the demo tenant: %w", err)
@@ -95,8 +95,8 @@ func (c configurator) apply(ctx context.Context, m manifest.Manifest, dryRun boo
 	return c.dashboard.Apply(ctx, &m, dryRun)
 }
 
-// demo is what answers without any account, and a tenant to ask it.
-func demo(key string) manifest.Manifest {
+// Demo is what answers without any account, and a tenant to ask it, with a key of that name.
+func Demo(key string) manifest.Manifest {
 	target := []manifest.Target{{Provider: "demo"}}
 	return manifest.Manifest{
 		Providers: []manifest.Provider{{Name: "demo", Kind: catalog.Demo}},

@@ -32,6 +32,9 @@ func run(ctx context.Context) error {
 	if err := config.Load(analytics.Prefix, &cfg); err != nil {
 		return err
 	}
+	if httpserve.ProbeAsked() {
+		return httpserve.Probe(ctx, cfg.OpsAddr, analytics.Prefix+"_OPS_ADDR")
+	}
 	log, err := telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
 	if err != nil {
 		return err

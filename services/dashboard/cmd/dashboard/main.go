@@ -31,6 +31,9 @@ func run(ctx context.Context) (err error) {
 	if err = config.Load(dashboard.Prefix, &cfg); err != nil {
 		return err
 	}
+	if httpserve.ProbeAsked() {
+		return httpserve.Probe(ctx, cfg.OpsAddr, dashboard.Prefix+"_OPS_ADDR")
+	}
 	reg, ready := telemetry.NewRegistry(), new(telemetry.Readiness)
 	d := dashboard.Deps{Metrics: reg, Ready: ready}
 	if d.Log, err = telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat); err != nil {
