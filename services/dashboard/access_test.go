@@ -259,7 +259,7 @@ func TestHeadersAndUnknownPaths(t *testing.T) {
 	r.base = strings.TrimSuffix(r.base, "/loom")
 	for _, path := range []string{"/healthz", "/readyz"} {
 		testkit.Await(t, path+" says 200", func(context.Context) bool {
-			return r.do(t, call{method: http.MethodGet, path: path}).status == http.StatusOK //nolint:contextcheck // the request goes by the test's own
+			return r.do(t, call{method: http.MethodGet, path: path}).status == http.StatusOK
 		})
 	}
 }

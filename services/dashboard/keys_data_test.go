@@ -154,14 +154,12 @@ func TestDashboardKeepsDataKeys(t *testing.T) {
 		}
 	})
 	testkit.Await(t, "keys of all that need one", func(context.Context) bool {
-		//nolint:contextcheck // it asks by the test's own
 		return r.count(t, `SELECT count(*) FROM tenant_keys WHERE state = 'active' AND (tenant_id, epoch) IN (('acme', 2), ('other', 2), ('old', 1), ('young', 1))`) == 4
 	})
 	if got := r.count(t, `SELECT count(*) FROM tenant_keys`); got != 6 {
 		t.Errorf("%d data keys, want 6", got)
 	}
 	testkit.Await(t, "gateways have them", func(context.Context) bool {
-		//nolint:contextcheck // it asks by the test's own
 		return r.pushedEpoch(t, "old") == 1 && r.pushedEpoch(t, "acme") == 2
 	})
 }

@@ -26,7 +26,7 @@ func TestRetention(t *testing.T) {
 
 	stop = r.replica(t, func(c *recorder.Config) { c.Retention = 5 * 24 * time.Hour }).start(t)
 	testkit.Await(t, "the old day dropped", func(context.Context) bool {
-		return r.count(t, `SELECT count(*) FROM traces`) == 2 //nolint:contextcheck // it asks by the test's own
+		return r.count(t, `SELECT count(*) FROM traces`) == 2
 	})
 	if n := r.count(t, `SELECT count(*) FROM trace_bodies`); n != 2 {
 		t.Errorf("%d bodies left, want 2", n)
