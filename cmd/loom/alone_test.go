@@ -34,7 +34,7 @@ func TestServicesWaitForTheirEngines(t *testing.T) {
 			cmd := exec.Command(binary, service)
 			var stderr output
 			cmd.Stderr = &stderr
-			cmd.Env = environment(masterKey,
+			cmd.Env = environment(masterKey, prefix+"_SPOOL_DIR="+t.TempDir(),
 				prefix+"_OPS_ADDR="+ops, prefix+"_ADDR=127.0.0.1:0", prefix+"_NATS_URL=nats://"+nowhere,
 				prefix+"_DATABASE_URL=postgres://loom:x@"+nowhere+"/loom", prefix+"_ADMIN_DATABASE_URL=postgres://loom:x@"+nowhere+"/loom",
 			)
