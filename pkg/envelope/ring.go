@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -54,6 +53,8 @@ type Wrapper interface {
 	Unwrap(ctx context.Context, l Label, w Wrapped) ([]byte, error)
 	// Active is the version that Wrap uses.
 	Active() uint32
+	// Versions are those that Unwrap has, in order.
+	Versions() []uint32
 }
 
 // Wrapped is a key that only its Wrapper can read.
@@ -184,7 +185,7 @@ func prefixed(fields ...string) []byte {
 	for _, f := range fields {
 		n += len(f) + binary.MaxVarintLen16
 	}
-	b := make([]byte, 0, cmp.Or(n, 1))
+	b := make([]byte, 0, n)
 	for _, f := range fields {
 		b = binary.AppendUvarint(b, uint64(len(f)))
 		b = append(b, f...)

@@ -10,8 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"loom.internal/pkg/event"
-	"loom.internal/pkg/manifest"
-	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/keyring"
 )
 
@@ -110,15 +108,11 @@ func (a *API) reencrypt(c echo.Context) error {
 	if body.Limit == 0 {
 		body.Limit = keyring.ReencryptBatch
 	}
-	var faults []manifest.Fault
-	if body.Epoch < 0 || body.Epoch > math.MaxInt32 {
-		faults = append(faults, manifest.Fault{Path: "epoch", Message: "is not an epoch; 0 is every one but the active"})
-	}
-	if body.Limit < 1 || body.Limit > keyring.ReencryptBatch {
-		faults = append(faults, manifest.Fault{Path: "limit", Message: fmt.Sprintf("must be 1 to %d", keyring.ReencryptBatch)})
-	}
-	if len(faults) > 0 {
-		return &admin.InvalidError{Faults: faults}
+	var f faults
+	f.check(body.Epoch >= 0 && body.Epoch <= math.MaxInt32, "epoch", "is not an epoch; 0 is every one but the active")
+	f.check(body.Limit >= 1 && body.Limit <= keyring.ReencryptBatch, "limit", fmt.Sprintf("must be 1 to %d", keyring.ReencryptBatch))
+	if err := f.err(); err != nil {
+		return err
 	}
 	done, err := a.Keys.Reencrypt(c.Request().Context(), principal(c).Actor(), id, int32(body.Epoch), body.From, body.Limit, body.DryRun) //nolint:gosec // checked above
 	if err != nil {
@@ -140,16 +134,13 @@ func (a *API) shred(c echo.Context) error {
 	if err := readJSON(c, maxBody, &body); err != nil {
 		return err
 	}
-	var faults []manifest.Fault
-	body.Reason = strings.TrimSpace(body.Reason)
-	if body.Confirm != id && !body.DryRun {
-		faults = append(faults, manifest.Fault{Path: "confirm", Message: "must be the id of the tenant: what is shredded cannot be had back"})
+	var f faults
+	f.check(body.Confirm == id || body.DryRun, "confirm", "must be the id of the tenant: what is shredded cannot be had back")
+	if !body.DryRun || body.Reason != "" { // a dry run needs none
+		body.Reason = f.reason(body.Reason, "why")
 	}
-	if body.Reason == "" && !body.DryRun || len(body.Reason) > maxReason || strings.ContainsRune(body.Reason, 0) {
-		faults = append(faults, manifest.Fault{Path: "reason", Message: fmt.Sprintf("say why in 1 to %d bytes", maxReason)})
-	}
-	if len(faults) > 0 {
-		return &admin.InvalidError{Faults: faults}
+	if err := f.err(); err != nil {
+		return err
 	}
 	receipt, err := a.Keys.Shred(c.Request().Context(), principal(c).Actor(), id, body.Reason, body.DryRun)
 	if err != nil {

@@ -1,24 +1,17 @@
 package httpapi
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"loom.internal/pkg/bus"
 	"loom.internal/pkg/event"
-	"loom.internal/pkg/manifest"
-	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/verify"
 )
-
-// maxReason bounds why an operator did something, in bytes.
-const maxReason = 500
 
 func (a *API) verify(c echo.Context) error {
 	p := paramsOf(c)
@@ -105,21 +98,14 @@ func (a *API) acknowledgeGap(c echo.Context) error {
 	if err := readJSON(c, maxBody, &body); err != nil {
 		return err
 	}
-	var faults []manifest.Fault
-	check := func(ok bool, path, message string) {
-		if !ok {
-			faults = append(faults, manifest.Fault{Path: path, Message: message})
-		}
-	}
-	body.Reason = strings.TrimSpace(body.Reason)
-	check(event.ValidProducer(body.ProducerID), "producer_id", "is not the id of a gateway")
-	check(body.Epoch >= 0, "epoch", "is not an epoch of a gateway")
-	check(body.From >= 1, "from", "numbers count from 1")
-	check(body.To >= body.From && body.To < math.MaxInt64, "to", "is not a number from `from` on")
-	check(body.Reason != "" && len(body.Reason) <= maxReason && !strings.ContainsRune(body.Reason, 0), "reason",
-		fmt.Sprintf("say in 1 to %d bytes why they will never come", maxReason))
-	if len(faults) > 0 {
-		return &admin.InvalidError{Faults: faults}
+	var f faults
+	f.check(event.ValidProducer(body.ProducerID), "producer_id", "is not the id of a gateway")
+	f.check(body.Epoch >= 0, "epoch", "is not an epoch of a gateway")
+	f.check(body.From >= 1, "from", "numbers count from 1")
+	f.check(body.To >= body.From && body.To < math.MaxInt64, "to", "is not a number from `from` on")
+	body.Reason = f.reason(body.Reason, "why they will never come")
+	if err := f.err(); err != nil {
+		return err
 	}
 	done, err := a.Verifier.Acknowledge(c.Request().Context(), principal(c).Actor(),
 		event.Life{ProducerID: body.ProducerID, Epoch: body.Epoch}, verify.Gap{From: body.From, To: body.To}, body.Reason)

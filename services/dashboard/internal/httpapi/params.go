@@ -17,6 +17,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"loom.internal/pkg/manifest"
+	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -182,6 +184,33 @@ func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "?"
 
 // noParams refuses a query string.
 func noParams(c echo.Context) error { return paramsOf(c).done() }
+
+// maxReason bounds why an operator did something, in bytes.
+const maxReason = 500
+
+// faults gathers what is wrong with a body.
+type faults []manifest.Fault
+
+func (f *faults) check(ok bool, path, message string) {
+	if !ok {
+		*f = append(*f, manifest.Fault{Path: path, Message: message})
+	}
+}
+
+// reason checks why an operator does something, without the space around it.
+func (f *faults) reason(text, of string) string {
+	text = strings.TrimSpace(text)
+	f.check(text != "" && len(text) <= maxReason && !strings.ContainsRune(text, 0), "reason", fmt.Sprintf("say in 1 to %d bytes %s", maxReason, of))
+	return text
+}
+
+// err is an *admin.InvalidError of all of them; nil for none.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &admin.InvalidError{Faults: f}
+}
 
 // readJSON reads a body of one JSON value, at most limit bytes, without fields that v
 // does not have.

@@ -31,9 +31,6 @@ type MasterVersion struct {
 // needed reports whether something could not be read without the version.
 func (v MasterVersion) needed() bool { return v.DataKeys+v.Providers+v.System > 0 }
 
-// versioned is a Wrapper that can say which versions it has.
-type versioned interface{ Versions() []uint32 }
-
 // Masters lists the versions of the master key that are at hand or needed, in order.
 func (k *Keyring) Masters(ctx context.Context) ([]MasterVersion, error) {
 	rows, err := k.opt.DB.Query(ctx, `
@@ -54,11 +51,7 @@ func (k *Keyring) Masters(ctx context.Context) ([]MasterVersion, error) {
 	if err != nil {
 		return nil, fmt.Errorf("versions of the master key: %w", store.Wrap(err))
 	}
-	here := []uint32{k.opt.Wrapper.Active()}
-	if w, ok := k.opt.Wrapper.(versioned); ok {
-		here = w.Versions()
-	}
-	for _, version := range here {
+	for _, version := range k.opt.Wrapper.Versions() {
 		i := slices.IndexFunc(all, func(v MasterVersion) bool { return v.Version == version })
 		if i < 0 {
 			i, all = len(all), append(all, MasterVersion{Version: version})
