@@ -82,6 +82,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traces/tail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Traces as they are recorded
+         * @description Server-sent events, from now on or after `Last-Event-ID`. `trace` has a Trace as data and its place as id; a cut stream goes on from there and misses none of the last hour (after that it begins with `dropped`). `dropped` has `{"n": 12}`: so many traces were left out, since more than 20 a second came, and `n` is null where the number is not known. A comment comes every 15 seconds. At most 20 streams a tenant, else 429. The stream ends with its session.
+         */
+        get: operations["tailTraces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/traces/{id}": {
         parameters: {
             query?: never;
@@ -148,6 +168,140 @@ export interface paths {
          * @description At most 120 points and, with `by`, the six largest series and the sum of the others. The sum of all values is what `/summary` says of the same window. `latency` and `ttft` are milliseconds: without `by` the series `p50`, `p95` and `p99`, with it the 95th percentile of each group, the groups with most requests first.
          */
         get: operations["getTimeseries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which values there are to filter by
+         * @description For each dimension its most frequent values, at most 50, counted without the filter on that dimension itself. Tags are one dimension a name, the ten most frequent names.
+         */
+        get: operations["getFacets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was spent, and on what
+         * @description The rows with the highest costs first, at most 200; `more` counts those left out. Requests without the tag of `by` are the row with an empty key.
+         */
+        get: operations["getCosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/costs.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows of the costs as a file
+         * @description All of them, for spreadsheets: comma-separated, a header line, exact decimal dollars. A text that a spreadsheet would take for a formula has an apostrophe before it.
+         */
+        get: operations["getCostsCSV"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How models do
+         * @description One row for each provider and model, those with most requests first, at most 500.
+         */
+        get: operations["getModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Two windows or selections side by side */
+        get: operations["compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/playground/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a chat completion through a gateway
+         * @description Hands the body on to `/v1/chat/completions` of a gateway, with the key that `X-Loom-Key` has, and the answer back as it comes, streamed or not, whatever its status; its header `X-Loom-Trace-Id` names the trace. The key's tenant pays. 502 `gateway_unreachable` where no gateway answers.
+         */
+        post: operations["playground"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/pipeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far traces are on their way */
+        get: operations["getPipeline"];
         put?: never;
         post?: never;
         delete?: never;
@@ -480,7 +634,7 @@ export interface components {
         Error: {
             error: {
                 /** @enum {string} */
-                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "not_missing" | "too_many_requests" | "payload_shredded" | "payload_unreadable" | "unavailable" | "timeout" | "internal";
+                code: "unauthorized" | "forbidden" | "cross_origin" | "not_found" | "method_not_allowed" | "payload_not_recorded" | "invalid_parameter" | "invalid_body" | "invalid_manifest" | "tenant_required" | "unsupported_media_type" | "body_too_large" | "conflict" | "not_retryable" | "not_missing" | "too_many_requests" | "payload_shredded" | "payload_unreadable" | "unavailable" | "timeout" | "gateway_unreachable" | "internal";
                 message: string;
                 request_id: string;
             };
@@ -565,6 +719,8 @@ export interface components {
             tags: {
                 [key: string]: string;
             };
+            /** @description As the application gave it; empty: none. */
+            session_id: string;
         };
         TracePage: {
             /** Format: date-time */
@@ -607,7 +763,6 @@ export interface components {
             service_tier: string;
             region: string;
             end_user: string;
-            session_id: string;
             finish_reasons: string[];
             tool_names: string[];
             /** @description Between chunks. */
@@ -675,6 +830,7 @@ export interface components {
             from: string;
             /** Format: date-time */
             to: string;
+            fresh_to: components["schemas"]["FreshTo"];
             requests: components["schemas"]["Count"];
             errors: components["schemas"]["Count"];
             canceled: components["schemas"]["Count"];
@@ -690,6 +846,187 @@ export interface components {
             };
             latency_ms: components["schemas"]["QuantilesCompared"];
             ttft_ms: components["schemas"]["QuantilesCompared"];
+            spark: components["schemas"]["Spark"];
+        };
+        /**
+         * Format: date-time
+         * @description What ended before this is recorded and accounted; null where the bus does not say.
+         */
+        FreshTo: string | null;
+        /** @description The window in at most 30 equal steps, in columns as a timeseries. */
+        Spark: {
+            t: number[];
+            partial_last: boolean;
+            requests: number[];
+            errors: number[];
+            cost_usd: (number | null)[];
+            tokens: number[];
+            latency_p95_ms: (number | null)[];
+        };
+        Facets: {
+            /**
+             * Format: date-time
+             * @description On a whole minute.
+             */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            /** @description Requests that fit all filters. */
+            total: number;
+            facets: components["schemas"]["Facet"][];
+        };
+        Facet: {
+            /** @description `model`, `provider`, `key`, `outcome`, or `tag:` and a tag's name. */
+            dim: string;
+            values: {
+                /** @description As the filter takes it; of a tag without the name. */
+                value: string;
+                /** @description The value, but an API key's name. */
+                label: string;
+                requests: number;
+            }[];
+            /** @description There are further values. */
+            more: boolean;
+        };
+        Costs: {
+            /**
+             * Format: date-time
+             * @description On a whole minute.
+             */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            fresh_to: components["schemas"]["FreshTo"];
+            by: string;
+            total_usd: string | null;
+            /** @description Of the window before. */
+            previous_usd: string | null;
+            /** @description The UTC month that now is in, whatever the window; filters hold. */
+            month: {
+                /** Format: date-time */
+                from: string;
+                /**
+                 * Format: date-time
+                 * @description Its end.
+                 */
+                to: string;
+                spent_usd: string | null;
+                /** @description What is spent, and the rate of the last seven days up to its end; null in the first hour of all traffic. */
+                forecast_usd: string | null;
+            };
+            requests: number;
+            /** @description Requests with usage and no price: not in the sums. */
+            unpriced: number;
+            no_usage: number;
+            rows: components["schemas"]["CostRow"][];
+            more: number;
+            /** @description What has no price, most requests first, at most 20. */
+            unpriced_models: {
+                provider: string;
+                model: string;
+                requests: number;
+            }[];
+        };
+        CostRow: {
+            key: string;
+            /** @description The key, but an API key's name where `by` is key. */
+            label: string;
+            cost_usd: string | null;
+            previous_usd: string | null;
+            /** @description Of the total, 0 to 1. */
+            share: number | null;
+            requests: number;
+            unpriced: number;
+            tokens_in: number;
+            cached_tokens: number;
+            tokens_out: number;
+            /** @description A thousand priced requests, rounded to a picodollar. */
+            per_1k_usd: string | null;
+        };
+        Models: {
+            /**
+             * Format: date-time
+             * @description On a whole minute.
+             */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            fresh_to: components["schemas"]["FreshTo"];
+            rows: components["schemas"]["ModelRow"][];
+        };
+        ModelRow: {
+            provider: string;
+            model: string;
+            requests: number;
+            errors: number;
+            canceled: number;
+            unpriced: number;
+            cost_usd: string | null;
+            per_1k_usd: string | null;
+            tokens_in: number;
+            cached_tokens: number;
+            tokens_out: number;
+            /** @description Output tokens over the whole time of the answers. */
+            output_per_s: number | null;
+            latency_ms: components["schemas"]["Quantiles"];
+            ttft_ms: components["schemas"]["Quantiles"];
+        };
+        Comparison: {
+            a: components["schemas"]["Summary"];
+            b: components["schemas"]["Summary"];
+        };
+        Pipeline: {
+            /** Format: date-time */
+            at: string;
+            fresh_to: components["schemas"]["FreshTo"];
+            /**
+             * @description Where it is away, what it would say is null.
+             * @enum {string}
+             */
+            bus: "up" | "away";
+            /** @description The events on the bus. */
+            stream: {
+                messages: number;
+                bytes: number;
+                /** @description Null without a limit. */
+                max_bytes: number | null;
+                /** Format: date-time */
+                first_at: string | null;
+                /** Format: date-time */
+                last_at: string | null;
+            } | null;
+            consumers: {
+                /** @enum {string} */
+                name: "recorder" | "analytics";
+                /** @description Not delivered yet. */
+                pending: number | null;
+                /** @description In hand. */
+                unacknowledged: number | null;
+                /** @description In hand, and not for the first time. */
+                redelivered: number | null;
+                /**
+                 * Format: date-time
+                 * @description Since when the oldest that is not stored is on the bus; null: none is, or the bus is away.
+                 */
+                oldest_at: string | null;
+                /** @description Events that were set aside. */
+                dead: number;
+            }[];
+            /** @description Gateways of the last day, or with something missing; by id. */
+            producers: {
+                id: string;
+                epoch: number;
+                /** @description The last number it gave that is known here. */
+                numbered: number | null;
+                /** @description All up to this one are in the traces. */
+                recorded: number;
+                /** @description All up to this one are in the ledger. */
+                accounted: number;
+                /** @description Numbers below those that came which did not. */
+                missing: number;
+                /** Format: date-time */
+                moved_at: string | null;
+            }[];
         };
         Series: {
             key: string;
@@ -1197,6 +1534,22 @@ export interface components {
         /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
         Status: "ok" | "error";
         Outcome: components["schemas"]["Outcome"][];
+        /** @description `name:value`; one of these values of each name given. */
+        Tag: string[];
+        /** @description One of these sessions, by the id that applications gave. */
+        Session: string[];
+        HTTPStatus: number[];
+        /** @description Why a cost is known or not; not `pending`. */
+        CostStatus: ("priced" | "unpriced" | "no_usage")[];
+        /** @description Streamed answers only, or only others. */
+        Stream: boolean;
+        /** @description Requests of which the provider had input tokens in its cache, or the others. */
+        Cached: boolean;
+        /** @description Requests that took more than one call of a provider, or the others. */
+        Retried: boolean;
+        /** @description Priced, and not below this: decimal US dollars. */
+        MinCost: string;
+        MinLatency: number;
     };
     requestBodies: never;
     headers: never;
@@ -1310,6 +1663,22 @@ export interface operations {
                 /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
                 status?: components["parameters"]["Status"];
                 outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 limit?: number;
@@ -1330,6 +1699,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TracePage"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    tailTraces: {
+        parameters: {
+            query?: {
+                /** @description One of these models, as a trace's `model`. */
+                model?: components["parameters"]["Model"];
+                provider?: components["parameters"]["Provider"];
+                /** @description One of these keys, by id. */
+                key?: components["parameters"]["Key"];
+                /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
+                status?: components["parameters"]["Status"];
+                outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+                /** @description The id of the last event that was seen. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
                 };
             };
             default: components["responses"]["Error"];
@@ -1404,6 +1824,22 @@ export interface operations {
                 /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
                 status?: components["parameters"]["Status"];
                 outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
             };
             header?: {
                 /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
@@ -1443,9 +1879,25 @@ export interface operations {
                 /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
                 status?: components["parameters"]["Status"];
                 outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
                 metric: "cost" | "requests" | "tokens" | "errors" | "latency" | "ttft";
                 /** @description Without it, one series named `total`. */
-                by?: "model" | "provider" | "key" | "outcome";
+                by?: string;
             };
             header?: {
                 /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
@@ -1463,6 +1915,311 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Timeseries"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getFacets: {
+        parameters: {
+            query?: {
+                /** @description A window that ends now; 24h without `range`, `from` and `to`. Not together with `from` and `to`. */
+                range?: components["parameters"]["Range"];
+                /** @description Start of the window, with `to`. Statistics go by whole minutes and widen a window to them. */
+                from?: components["parameters"]["From"];
+                /** @description End of the window, itself outside; at most 366 days after `from`. */
+                to?: components["parameters"]["To"];
+                /** @description One of these models, as a trace's `model`. */
+                model?: components["parameters"]["Model"];
+                provider?: components["parameters"]["Provider"];
+                /** @description One of these keys, by id. */
+                key?: components["parameters"]["Key"];
+                /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
+                status?: components["parameters"]["Status"];
+                outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The facets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Facets"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getCosts: {
+        parameters: {
+            query?: {
+                /** @description A window that ends now; 24h without `range`, `from` and `to`. Not together with `from` and `to`. */
+                range?: components["parameters"]["Range"];
+                /** @description Start of the window, with `to`. Statistics go by whole minutes and widen a window to them. */
+                from?: components["parameters"]["From"];
+                /** @description End of the window, itself outside; at most 366 days after `from`. */
+                to?: components["parameters"]["To"];
+                /** @description One of these models, as a trace's `model`. */
+                model?: components["parameters"]["Model"];
+                provider?: components["parameters"]["Provider"];
+                /** @description One of these keys, by id. */
+                key?: components["parameters"]["Key"];
+                /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
+                status?: components["parameters"]["Status"];
+                outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
+                /** @description `tag:` is followed by a tag's name. */
+                by?: string;
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The costs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Costs"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getCostsCSV: {
+        parameters: {
+            query?: {
+                /** @description A window that ends now; 24h without `range`, `from` and `to`. Not together with `from` and `to`. */
+                range?: components["parameters"]["Range"];
+                /** @description Start of the window, with `to`. Statistics go by whole minutes and widen a window to them. */
+                from?: components["parameters"]["From"];
+                /** @description End of the window, itself outside; at most 366 days after `from`. */
+                to?: components["parameters"]["To"];
+                /** @description One of these models, as a trace's `model`. */
+                model?: components["parameters"]["Model"];
+                provider?: components["parameters"]["Provider"];
+                /** @description One of these keys, by id. */
+                key?: components["parameters"]["Key"];
+                /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
+                status?: components["parameters"]["Status"];
+                outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
+                /** @description `tag:` is followed by a tag's name. */
+                by?: string;
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getModels: {
+        parameters: {
+            query?: {
+                /** @description A window that ends now; 24h without `range`, `from` and `to`. Not together with `from` and `to`. */
+                range?: components["parameters"]["Range"];
+                /** @description Start of the window, with `to`. Statistics go by whole minutes and widen a window to them. */
+                from?: components["parameters"]["From"];
+                /** @description End of the window, itself outside; at most 366 days after `from`. */
+                to?: components["parameters"]["To"];
+                /** @description One of these models, as a trace's `model`. */
+                model?: components["parameters"]["Model"];
+                provider?: components["parameters"]["Provider"];
+                /** @description One of these keys, by id. */
+                key?: components["parameters"]["Key"];
+                /** @description `ok`: completed. `error`: failed or interrupted. What a client cancelled is neither. */
+                status?: components["parameters"]["Status"];
+                outcome?: components["parameters"]["Outcome"];
+                /** @description `name:value`; one of these values of each name given. */
+                tag?: components["parameters"]["Tag"];
+                /** @description One of these sessions, by the id that applications gave. */
+                session?: components["parameters"]["Session"];
+                http_status?: components["parameters"]["HTTPStatus"];
+                /** @description Why a cost is known or not; not `pending`. */
+                cost_status?: components["parameters"]["CostStatus"];
+                /** @description Streamed answers only, or only others. */
+                stream?: components["parameters"]["Stream"];
+                /** @description Requests of which the provider had input tokens in its cache, or the others. */
+                cached?: components["parameters"]["Cached"];
+                /** @description Requests that took more than one call of a provider, or the others. */
+                retried?: components["parameters"]["Retried"];
+                /** @description Priced, and not below this: decimal US dollars. */
+                min_cost_usd?: components["parameters"]["MinCost"];
+                min_latency_ms?: components["parameters"]["MinLatency"];
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    compare: {
+        parameters: {
+            query: {
+                /** @description The query string of a `/summary`, itself encoded. */
+                a: string;
+                b: string;
+            };
+            header?: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Both summaries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    playground: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The tenant an admin key reads: required for it. A tenant's key may name only its own. */
+                "X-Loom-Tenant"?: components["parameters"]["Tenant"];
+                /** @description An API key with the scope chat. It is used for this one request and not kept. */
+                "X-Loom-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The gateway's answer. */
+            200: {
+                headers: {
+                    "X-Loom-Trace-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/event-stream": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getPipeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state of the pipeline. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipeline"];
                 };
             };
             default: components["responses"]["Error"];

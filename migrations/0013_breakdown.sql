@@ -1,0 +1,46 @@
+-- +goose Up
+
+-- What requests can be told apart by beside the dimensions of rollups; as in traces.
+ALTER TABLE usage_facts
+    ADD COLUMN tags       jsonb   NOT NULL DEFAULT '{}',
+    ADD COLUMN session_id text    NOT NULL DEFAULT '',
+    ADD COLUMN attempts   integer NOT NULL DEFAULT 0;   -- calls of a provider
+
+-- What rollups is, once for each tag of a request: a request with three tags is in three
+-- rows of each grain. There is no minute: most of its rows would stand for one request,
+-- and the ledger says the same.
+CREATE TABLE tag_rollups (
+    tenant_id      text NOT NULL,
+    grain          text NOT NULL CHECK (grain IN ('hour', 'day')),
+    tag            text NOT NULL CHECK (tag <> ''),
+    bucket         timestamptz NOT NULL,
+    value          text NOT NULL,
+    key_id         text NOT NULL,
+    provider       text NOT NULL,
+    model          text NOT NULL,
+    route          text NOT NULL,
+    outcome        text NOT NULL,
+    requests       bigint NOT NULL,
+    unpriced       bigint NOT NULL,
+    no_usage       bigint NOT NULL,
+    input_uncached numeric NOT NULL,
+    cache_read     numeric NOT NULL,
+    cache_write    numeric NOT NULL,
+    output         numeric NOT NULL,
+    reasoning      numeric NOT NULL,
+    cost           numeric NOT NULL,
+    duration_us    numeric NOT NULL,
+    duration_hist  bigint[] NOT NULL,
+    ttft_hist      bigint[] NOT NULL,
+    PRIMARY KEY (tenant_id, grain, tag, bucket, value, key_id, provider, model, route, outcome)
+);
+ALTER TABLE tag_rollups ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_tenant ON tag_rollups FOR SELECT TO loom_dashboard USING (tenant_id = loom_tenant());
+CREATE POLICY account ON tag_rollups TO loom_analytics USING (true) WITH CHECK (true);
+CREATE POLICY verify ON tag_rollups FOR SELECT TO loom_admin USING (true);
+GRANT SELECT, INSERT, UPDATE ON tag_rollups TO loom_analytics;
+GRANT SELECT ON tag_rollups TO loom_dashboard, loom_admin;
+
+-- What was recorded lately, for those who watch. Rows lie in the order of their recording,
+-- so that an index of ranges is enough, and costs the recorder next to nothing.
+CREATE INDEX traces_recorded_at ON traces USING brin (recorded_at) WITH (pages_per_range = 16, autosummarize = on);
