@@ -13,7 +13,7 @@ import (
 	"loom.internal/pkg/testkit"
 )
 
-var projections = []string{"traces", "trace_bodies", "usage_facts", "rollups"}
+var projections = []string{"traces", "trace_bodies", "usage_facts", "rollups", "tag_rollups"}
 
 // describe is all that the catalogue says of the projections in a schema, partitions
 // too, a line each.
@@ -22,7 +22,7 @@ func describe(t *testing.T, db *pgxpool.Pool, schema string) []string {
 	lines := collect(t, db, "", `
 		WITH tables AS (
 			SELECT c.* FROM pg_class c
-			WHERE relnamespace = $1::text::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^(traces|trace_bodies|usage_facts|rollups)(_[0-9]{8})?$'
+			WHERE relnamespace = $1::text::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^(traces|trace_bodies|usage_facts|rollups|tag_rollups)(_[0-9]{8})?$'
 		)
 		SELECT concat_ws(' | ', 'table', relname, relkind, relrowsecurity, relforcerowsecurity, relpersistence, reloptions, relreplident,
 			pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid), relowner::regrole, array_to_string(array(SELECT unnest(relacl)::text ORDER BY 1), ',')) FROM tables
@@ -61,7 +61,7 @@ func TestMakeProjectionsKnowsEveryMigration(t *testing.T) {
 	}
 	for _, sql := range []string{
 		`CREATE SCHEMA shadow`,
-		`SELECT loom_make_projections('shadow', '{traces,trace_bodies,usage_facts,rollups}')`,
+		`SELECT loom_make_projections('shadow', '{traces,trace_bodies,usage_facts,rollups,tag_rollups}')`,
 		`SELECT shadow.loom_ensure_partitions((now() AT TIME ZONE 'UTC')::date - 3, 5)`,
 	} {
 		if _, err := db.Exec(t.Context(), sql); err != nil {
@@ -93,7 +93,7 @@ func TestSwapKeepsTheDays(t *testing.T) {
 	days := partitions(t, owner, "traces")
 	for _, sql := range []string{
 		`CREATE SCHEMA shadow`,
-		`SELECT loom_make_projections('shadow', '{traces,trace_bodies,usage_facts,rollups}')`,
+		`SELECT loom_make_projections('shadow', '{traces,trace_bodies,usage_facts,rollups,tag_rollups}')`,
 		`SELECT shadow.loom_ensure_partitions((now() AT TIME ZONE 'UTC')::date - 6, 6)`,
 	} {
 		if _, err := owner.Exec(t.Context(), sql); err != nil {

@@ -92,6 +92,7 @@ loom_admin rollups r
 loom_admin routes riud
 loom_admin sessions riud
 loom_admin system_keys riu
+loom_admin tag_rollups r
 loom_admin tenant_keys riu
 loom_admin tenants riud
 loom_admin trace_bodies r
@@ -101,12 +102,14 @@ loom_analytics goose_db_version r
 loom_analytics prices r
 loom_analytics producers_accounted riu
 loom_analytics rollups riu
+loom_analytics tag_rollups riu
 loom_analytics usage_facts ri
 loom_dashboard access_log ri
 loom_dashboard api_keys r
 loom_dashboard goose_db_version r
 loom_dashboard prices r
 loom_dashboard rollups r
+loom_dashboard tag_rollups r
 loom_dashboard tenant_keys r
 loom_dashboard tenants r
 loom_dashboard trace_bodies r
@@ -178,12 +181,12 @@ func TestRefusals(t *testing.T) {
 			`SELECT 1 FROM retention`, `SELECT 1 FROM tenant_keys`, `SELECT 1 FROM system_keys`,
 		},
 		"loom_analytics": {
-			`SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces`, `SELECT 1 FROM tenant_keys`, `SELECT 1 FROM system_keys`, `DELETE FROM usage_facts`, `UPDATE usage_facts SET cost = 0`, `DELETE FROM rollups`,
+			`SELECT 1 FROM trace_bodies`, `SELECT 1 FROM traces`, `SELECT 1 FROM tenant_keys`, `SELECT 1 FROM system_keys`, `DELETE FROM usage_facts`, `UPDATE usage_facts SET cost = 0`, `DELETE FROM rollups`, `DELETE FROM tag_rollups`,
 			`UPDATE prices SET input = 0`, `SELECT 1 FROM api_keys`, `SELECT 1 FROM dead_events`, `SELECT 1 FROM usage_facts_` + today,
 			`SELECT loom_drop_partitions('2020-01-01')`,
 		},
 		"loom_dashboard": {
-			`INSERT INTO rollups SELECT * FROM rollups`, `DELETE FROM access_log`, `UPDATE access_log SET actor = 'nobody'`, `SELECT 1 FROM providers`,
+			`INSERT INTO rollups SELECT * FROM rollups`, `INSERT INTO tag_rollups SELECT * FROM tag_rollups`, `DELETE FROM access_log`, `UPDATE access_log SET actor = 'nobody'`, `SELECT 1 FROM providers`,
 			`SELECT 1 FROM admin_keys`, `SELECT 1 FROM system_keys`, `UPDATE trace_bodies SET request_body = NULL`, `UPDATE tenant_keys SET state = 'retired'`, `SELECT 1 FROM trace_bodies_` + today, `SELECT loom_ensure_partitions(current_date, 1)`,
 			`SELECT loom_drop_partitions('2020-01-01')`, `SELECT 1 FROM retention`,
 			`ALTER TABLE traces DISABLE ROW LEVEL SECURITY`, `SET ROLE loom_admin`,
@@ -191,7 +194,7 @@ func TestRefusals(t *testing.T) {
 		"loom_admin": {
 			`SELECT model_requested FROM traces`, `SELECT * FROM traces`, `DELETE FROM trace_bodies`, `UPDATE trace_bodies SET tenant_id = 'other'`,
 			`DELETE FROM tenant_keys`, `DELETE FROM system_keys`, `SELECT trace_id FROM traces_` + today,
-			`DELETE FROM usage_facts`, `UPDATE rollups SET cost = 0`, `UPDATE dead_events SET reason = ''`, `DELETE FROM access_log`,
+			`DELETE FROM usage_facts`, `UPDATE rollups SET cost = 0`, `UPDATE tag_rollups SET cost = 0`, `UPDATE dead_events SET reason = ''`, `DELETE FROM access_log`,
 			`UPDATE retention SET kept_from = now()`, `SELECT loom_drop_partitions('2020-01-01')`,
 		},
 	} {
@@ -222,6 +225,7 @@ func TestDashboardSeesOneTenant(t *testing.T) {
 			`INSERT INTO tenant_keys (tenant_id, epoch, master_version, iv, wrapped) VALUES ($1, $2, 1, repeat('i', 12)::bytea, 'w')`,
 			`INSERT INTO usage_facts VALUES ($1, now(), gen_random_uuid(), '', '', '', '', '', '', 'completed', $2, false, 0, NULL, 'none', 0, 0, 0, 0, 0, 0, NULL, 'no_usage', '', '')`,
 			`INSERT INTO rollups VALUES ($1, 'day', date_trunc('day', now(), 'UTC'), '', '', '', '', 'completed', $2, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}')`,
+			`INSERT INTO tag_rollups VALUES ($1, 'day', 'team', date_trunc('day', now(), 'UTC'), '', '', '', '', '', 'completed', $2, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}')`,
 		} {
 			if _, err := owner.Exec(t.Context(), sql, tenant, 200+i); err != nil {
 				t.Fatal(sql, err)
@@ -230,7 +234,7 @@ func TestDashboardSeesOneTenant(t *testing.T) {
 	}
 	for table, column := range map[string]string{
 		"tenants": "id", "api_keys": "tenant_id", "access_log": "tenant_id", "traces": "tenant_id",
-		"trace_bodies": "tenant_id", "usage_facts": "tenant_id", "rollups": "tenant_id", "tenant_keys": "tenant_id",
+		"trace_bodies": "tenant_id", "usage_facts": "tenant_id", "rollups": "tenant_id", "tag_rollups": "tenant_id", "tenant_keys": "tenant_id",
 	} {
 		sql := fmt.Sprintf(`SELECT %s FROM %s`, column, table)
 		if n := len(collect(t, owner, "", sql)); n != 2 {
