@@ -5,6 +5,7 @@
 package event
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -118,4 +119,16 @@ func (e *TraceEvent) Model() string {
 		}
 	}
 	return e.GetModelRequested()
+}
+
+// TagsJSON is the tags as a JSON object.
+func (e *TraceEvent) TagsJSON() string {
+	if len(e.GetTags()) == 0 {
+		return "{}"
+	}
+	text, err := json.Marshal(e.GetTags())
+	if err != nil {
+		panic(err) // strings only
+	}
+	return string(text)
 }

@@ -179,6 +179,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"too many tools":              func(e *event.TraceEvent) { e.ToolNames = make([]string, event.MaxList+1) },
 		"negative attempt":            func(e *event.TraceEvent) { e.Attempts[0].StartUs = -1 },
 		"tag value too long":          func(e *event.TraceEvent) { e.Tags["k"] = strings.Repeat("v", event.MaxTagValue+1) },
+		"tag without a name":          func(e *event.TraceEvent) { e.Tags[""] = "v" },
 		"usage not JSON":              func(e *event.TraceEvent) { e.UsageRaw = []byte("{") },
 		"usage not UTF-8":             func(e *event.TraceEvent) { e.UsageRaw = []byte("{\"a\":\"\xff\"}") },
 		"usage without source":        func(e *event.TraceEvent) { e.UsageSource = event.UsageSource_USAGE_SOURCE_NONE },

@@ -106,6 +106,9 @@ func Validate(e *TraceEvent) error {
 		v.fault("%d tags, at most %d", len(e.GetTags()), MaxTags)
 	}
 	for k, val := range e.GetTags() {
+		if k == "" {
+			v.fault("a tag without a name")
+		}
 		v.text("tag key", k, MaxTagKey)
 		v.text("tag value", val, MaxTagValue)
 	}

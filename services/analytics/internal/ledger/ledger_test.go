@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"math/big"
@@ -35,7 +36,7 @@ func builtin(tb testing.TB) func(context.Context) (*pricing.Book, error) {
 	return func(context.Context) (*pricing.Book, error) { return book, nil }
 }
 
-// events of few keys around the edges of minutes, hours and days, so that many meet
+// events of few keys and tags around the edges of minutes, hours and days, so that many meet
 // in one rollup.
 func events(midnight time.Time) *rapid.Generator[*event.TraceEvent] {
 	edges := []time.Duration{
@@ -49,6 +50,9 @@ func events(midnight time.Time) *rapid.Generator[*event.TraceEvent] {
 			e.Outcome = rapid.SampledFrom([]event.Outcome{event.Outcome_OUTCOME_COMPLETED, event.Outcome_OUTCOME_CANCELED}).Draw(t, "outcome")
 			e.ModelAnswered = rapid.SampledFrom([]string{"loom-demo", "loom-demo-large", ""}).Draw(t, "model")
 			e.DurationUs = rapid.Int64Range(0, 1<<50-1).Draw(t, "duration") >> rapid.IntRange(0, 50).Draw(t, "shift")
+			e.Tags = rapid.MapOfN(
+				rapid.SampledFrom([]string{"team", "feature", "größe \"x\""}),
+				rapid.SampledFrom([]string{"", "red", `\ <blue> '織`, "a\nb"}), 0, 3).Draw(t, "tags")
 			e.TtftUs = nil
 			if rapid.Bool().Draw(t, "token came") {
 				e.TtftUs = new(rapid.Int64Range(0, 1000).Draw(t, "ttft"))
@@ -68,7 +72,7 @@ func events(midnight time.Time) *rapid.Generator[*event.TraceEvent] {
 }
 
 // Whatever the order, the repeats and the batches, with two writers at once, the
-// rollups are the sums of the set of events.
+// rollups are the sums of the set of events, those of tags of each event with the tag.
 func TestRollupsAreSumsOfTheSet(t *testing.T) {
 	t.Parallel()
 	db := testkit.Postgres(t)
@@ -76,7 +80,7 @@ func TestRollupsAreSumsOfTheSet(t *testing.T) {
 	writer := ledger.Writer{DB: db.Pool("loom_analytics"), Consumer: "analytics", Prices: builtin(t)}
 	midnight := time.Now().UTC().Truncate(24 * time.Hour)
 	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := owner.Exec(t.Context(), `TRUNCATE usage_facts, rollups`); err != nil {
+		if _, err := owner.Exec(t.Context(), `TRUNCATE usage_facts, rollups, tag_rollups`); err != nil {
 			rt.Fatal(err)
 		}
 		set := rapid.SliceOfN(events(midnight), 1, 40).Draw(rt, "set")
@@ -120,8 +124,11 @@ func TestRollupsAreSumsOfTheSet(t *testing.T) {
 		if fresh[0]+fresh[1] != len(set) {
 			rt.Fatalf("new facts: got %v, want %d in all", fresh, len(set))
 		}
-		rows, err := owner.Query(t.Context(), `SELECT concat_ws('|', tenant_id, grain, to_char(bucket AT TIME ZONE 'UTC', 'MM-DD HH24:MI'), key_id, model, outcome)
-			|| format(' %s %s %s %s %s %s %s %s %s %s', requests, unpriced, no_usage, input_uncached, cache_read, output, cost, duration_us, duration_hist, ttft_hist) FROM rollups`)
+		rows, err := owner.Query(t.Context(), `SELECT concat_ws('|', tenant_id, grain, to_char(bucket AT TIME ZONE 'UTC', 'MM-DD HH24:MI'), key_id, model, outcome, tag, value)
+			|| format(' %s %s %s %s %s %s %s %s %s %s', requests, unpriced, no_usage, input_uncached, cache_read, output, cost, duration_us, duration_hist, ttft_hist)
+			FROM (SELECT '' AS tag, '' AS value, * FROM rollups UNION ALL
+				SELECT tag, value, tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+					input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist FROM tag_rollups) AS both_tables`)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -152,7 +159,13 @@ func expected(t *testing.T, w ledger.Writer, set []*event.TraceEvent) []string {
 		at := e.StartedAt()
 		for grain, format := range map[string]string{"minute": "01-02 15:04", "hour": "01-02 15:00", "day": "01-02 00:00"} {
 			key := strings.Join([]string{e.GetTenantId(), grain, at.Format(format), e.GetKeyId(), e.Model(), e.GetOutcome().Kind()}, "|")
-			groups[key] = append(groups[key], e)
+			groups[key+"||"] = append(groups[key+"||"], e)
+			if grain == "minute" {
+				continue
+			}
+			for tag, value := range e.GetTags() {
+				groups[key+"|"+tag+"|"+value] = append(groups[key+"|"+tag+"|"+value], e)
+			}
 		}
 	}
 	var all []string
@@ -207,7 +220,9 @@ func TestWritersInEveryOrder(t *testing.T) {
 	writer := ledger.Writer{DB: db.Pool("loom_analytics"), Consumer: "analytics", Prices: builtin(t)}
 	var set []*event.TraceEvent
 	for i := range 200 {
-		set = append(set, testkit.Event("acme", time.Now().Add(-time.Duration(i)*time.Second), func(e *event.TraceEvent) { e.KeyId = fmt.Sprint(i % 20) }))
+		set = append(set, testkit.Event("acme", time.Now().Add(-time.Duration(i)*time.Second), func(e *event.TraceEvent) {
+			e.KeyId, e.Tags = fmt.Sprint(i%20), map[string]string{"team": fmt.Sprint(i % 3), "feature": fmt.Sprint(i % 7)}
+		}))
 	}
 	g, ctx := errgroup.WithContext(t.Context())
 	for w := range 6 {
@@ -228,6 +243,34 @@ func TestWritersInEveryOrder(t *testing.T) {
 	}
 	report, err := ledger.Reconcile(t.Context(), writer.DB, time.Time{})
 	if err != nil || report.Wrong != 0 || report.Facts != int64(len(set)) {
+		t.Errorf("reconcile: %+v, %v", report, err)
+	}
+}
+
+// A key of the longest names that an event may have, which do not compress, fits into the
+// index, and so do as many tags as there may be.
+func TestTheLongestTags(t *testing.T) {
+	t.Parallel()
+	db := testkit.Postgres(t)
+	writer := ledger.Writer{DB: db.Pool("loom_analytics"), Consumer: "analytics", Prices: builtin(t)}
+	dice := rand.NewChaCha8([32]byte{1})
+	noise := func(n int) string {
+		b := make([]byte, n)
+		_, _ = dice.Read(b) // never fails
+		return base64.StdEncoding.EncodeToString(b)[:n]
+	}
+	e := testkit.Event("acme", time.Now(), func(e *event.TraceEvent) {
+		e.KeyId, e.Provider, e.ModelAnswered, e.Route = noise(event.MaxText), noise(event.MaxText), noise(event.MaxText), noise(event.MaxText)
+		e.Tags = map[string]string{}
+		for range event.MaxTags {
+			e.Tags[noise(event.MaxTagKey)] = noise(event.MaxTagValue)
+		}
+	})
+	if _, err := writer.Write(t.Context(), []*event.TraceEvent{e}, nil); err != nil {
+		t.Fatal(err)
+	}
+	report, err := ledger.Reconcile(t.Context(), writer.DB, time.Time{})
+	if err != nil || report.Wrong != 0 || report.Rollups != 3+2*event.MaxTags {
 		t.Errorf("reconcile: %+v, %v", report, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,14 +27,19 @@ type Report struct {
 type Difference struct {
 	Tenant, Grain                          string
 	Bucket                                 time.Time
+	Tag, Value                             string // "" in a sum of all requests
 	KeyID, Provider, Model, Route, Outcome string
 	Column                                 string
 	Ledger, Rollup                         string // "" where there is no such row
 }
 
 func (d Difference) String() string {
-	return fmt.Sprintf("%s %s %s key=%s provider=%s model=%s route=%s outcome=%s: %s is %q, the ledger comes to %q",
-		d.Tenant, d.Grain, d.Bucket.Format(time.RFC3339), d.KeyID, d.Provider, d.Model, d.Route, d.Outcome, d.Column, d.Rollup, d.Ledger)
+	tag := ""
+	if d.Tag != "" {
+		tag = fmt.Sprintf(" tag %q=%q", d.Tag, d.Value)
+	}
+	return fmt.Sprintf("%s %s %s%s key=%s provider=%s model=%s route=%s outcome=%s: %s is %q, the ledger comes to %q",
+		d.Tenant, d.Grain, d.Bucket.Format(time.RFC3339), tag, d.KeyID, d.Provider, d.Model, d.Route, d.Outcome, d.Column, d.Rollup, d.Ledger)
 }
 
 // Reconcile computes the sums of every day from that of since on from the ledger and
@@ -47,6 +51,8 @@ func Reconcile(ctx context.Context, db *pgxpool.Pool, since time.Time) (Report, 
 		SELECT DISTINCT date_trunc('day', started_at, 'UTC') FROM usage_facts WHERE started_at >= $1
 		UNION
 		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM rollups WHERE bucket >= $1
+		UNION
+		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM tag_rollups WHERE bucket >= $1
 		ORDER BY 1`, since.UTC().Truncate(24*time.Hour))
 	if err != nil {
 		return report, fmt.Errorf("list days: %w", store.Wrap(err))
@@ -83,26 +89,33 @@ func (r *Report) compare(ctx context.Context, tx pgx.Tx, day time.Time, tenant s
 	if tenant != "" {
 		maps.DeleteFunc(want, func(k key, _ *sums) bool { return k.tenant != tenant })
 	}
-	columns := make([]string, len(measures))
+	wrong = rollups{}
+	for _, t := range tables {
+		if err := r.compareTable(ctx, tx, t, day, tenant, want, wrong); err != nil {
+			return nil, err
+		}
+	}
+	for k, s := range want {
+		r.differ(k, "requests", measures[0].text(s), "")
+		wrong[k] = s
+	}
+	return wrong, nil
+}
+
+// compareTable takes from want what the table has, and puts into wrong what it should not.
+func (r *Report) compareTable(ctx context.Context, tx pgx.Tx, t *table, day time.Time, tenant string, want, wrong rollups) error {
+	var k key
+	into := t.parts(&k)
 	have := make([]string, len(measures))
-	var (
-		k      key
-		bucket time.Time
-		into   = []any{&k.tenant, &k.grain, &bucket, &k.keyID, &k.provider, &k.model, &k.route, &k.outcome}
-	)
-	for i, m := range measures {
-		columns[i] = m.name + "::text"
+	for i := range have {
 		into = append(into, &have[i])
 	}
-	rows, err := tx.Query(ctx, `SELECT tenant_id, grain, bucket, key_id, provider, model, route, outcome, `+strings.Join(columns, ", ")+`
-		FROM rollups WHERE bucket >= $1 AND bucket < $2 AND ($3 = '' OR tenant_id = $3)`, day, day.Add(24*time.Hour), tenant)
+	rows, err := tx.Query(ctx, t.read, day, day.Add(24*time.Hour), tenant)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	wrong = rollups{}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		r.Rollups++
-		k.bucket = bucket.Unix()
 		s := want[k]
 		delete(want, k)
 		if s == nil {
@@ -118,18 +131,14 @@ func (r *Report) compare(ctx context.Context, tx pgx.Tx, day time.Time, tenant s
 		}
 		return nil
 	})
-	for k, s := range want {
-		r.differ(k, "requests", measures[0].text(s), "")
-		wrong[k] = s
-	}
-	return wrong, err
+	return err
 }
 
 // ledger sums up the facts of one day.
 func (r *Report) ledger(ctx context.Context, tx pgx.Tx, day time.Time) (rollups, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT tenant_id, key_id, provider, model, route, outcome, started_at, cost_status,
-		       input_uncached, cache_read, cache_write + cache_write_1h, output, reasoning, duration_us, cost, ttft_us
+		       input_uncached, cache_read, cache_write + cache_write_1h, output, reasoning, duration_us, cost, ttft_us, tags
 		FROM usage_facts WHERE started_at >= $1 AND started_at < $2`, day, day.Add(24*time.Hour))
 	if err != nil {
 		return nil, err
@@ -138,7 +147,7 @@ func (r *Report) ledger(ctx context.Context, tx pgx.Tx, day time.Time) (rollups,
 	all := rollups{}
 	_, err = pgx.ForEachRow(rows, []any{
 		&e.tenant, &e.keyID, &e.provider, &e.model, &e.route, &e.outcome, &e.startedAt, &e.status,
-		&e.input, &e.cacheRead, &e.cacheWrite, &e.output, &e.reasoning, &e.duration, &e.cost, &e.ttft,
+		&e.input, &e.cacheRead, &e.cacheWrite, &e.output, &e.reasoning, &e.duration, &e.cost, &e.ttft, &e.tags,
 	}, func() error {
 		r.Facts++
 		all.add(e)
@@ -153,7 +162,7 @@ func (r *Report) differ(k key, column, ledger, rollup string) {
 		return
 	}
 	r.Differences = append(r.Differences, Difference{
-		Tenant: k.tenant, Grain: k.grain, Bucket: k.start(), KeyID: k.keyID, Provider: k.provider, Model: k.model,
+		Tenant: k.tenant, Grain: k.grain, Bucket: k.start(), Tag: k.tag, Value: k.value, KeyID: k.keyID, Provider: k.provider, Model: k.model,
 		Route: k.route, Outcome: k.outcome, Column: column, Ledger: ledger, Rollup: rollup,
 	})
 }

@@ -73,7 +73,7 @@ func wrongRollups(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) 
 }
 
 // Repair brings those rollups to what the ledger comes to, and says how many they were.
-// The caller keeps writers away from both tables.
+// The caller keeps writers away from the tables.
 func Repair(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (repaired int64, err error) {
 	wrong, err := wrongRollups(ctx, tx, day, tenant)
 	if err != nil {
@@ -82,9 +82,7 @@ func Repair(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (repai
 	right := rollups{}
 	var batch pgx.Batch
 	for k, want := range wrong {
-		batch.Queue(`DELETE FROM rollups WHERE tenant_id = $1 AND grain = $2 AND bucket = $3 AND key_id = $4
-			AND provider = $5 AND model = $6 AND route = $7 AND outcome = $8`,
-			k.tenant, k.grain, k.start(), k.keyID, k.provider, k.model, k.route, k.outcome)
+		batch.Queue(k.table().remove, k.table().parts(&k)...)
 		if want != nil {
 			right[k] = want
 		}
@@ -100,13 +98,18 @@ func Repair(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (repai
 
 // upsert adds r to the rollups that tx finds, in the order of all writers.
 func (r rollups) upsert(ctx context.Context, tx pgx.Tx) error {
-	for keys := range slices.Chunk(slices.SortedFunc(maps.Keys(r), key.compare), sumChunk) {
-		rows := make([]rollup, len(keys))
-		for i, k := range keys {
-			rows[i] = rollup{k, r[k]}
+	keys := slices.SortedFunc(maps.Keys(r), key.compare)
+	for _, t := range tables {
+		rows := make([]rollup, 0, len(keys))
+		for _, k := range keys {
+			if k.table() == t {
+				rows = append(rows, rollup{k, r[k]})
+			}
 		}
-		if _, err := tx.Exec(ctx, upsertRollup, rollupRows.Args(rows)...); err != nil {
-			return fmt.Errorf("add to rollups: %w", err)
+		for some := range slices.Chunk(rows, sumChunk) {
+			if _, err := tx.Exec(ctx, t.upsert, t.rows.Args(some)...); err != nil {
+				return fmt.Errorf("add to %s: %w", t.name, err)
+			}
 		}
 	}
 	return nil

@@ -2,26 +2,12 @@ package ledger
 
 import (
 	"cmp"
-	"fmt"
 	"math/big"
 	"strconv"
-	"strings"
 	"time"
 
 	"loom.internal/pkg/histogram"
-	"loom.internal/pkg/store"
 )
-
-// Grains of the sums: the length of a bucket of time. Each divides a day, so that no
-// bucket reaches over midnight UTC.
-var grains = []struct {
-	name   string
-	length time.Duration
-}{
-	{"minute", time.Minute},
-	{"hour", time.Hour},
-	{"day", 24 * time.Hour},
-}
 
 // entry is what of a fact goes into the sums.
 type entry struct {
@@ -31,6 +17,7 @@ type entry struct {
 	input, cacheRead, cacheWrite, output           int64
 	reasoning, duration                            int64
 	cost, ttft                                     *int64
+	tags                                           map[string]string
 }
 
 func (f fact) entry() entry {
@@ -39,23 +26,32 @@ func (f fact) entry() entry {
 		route: f.GetRoute(), outcome: f.GetOutcome().Kind(), startedAt: f.StartedAt(), status: f.status,
 		input: f.usage.UncachedInput, cacheRead: f.usage.CacheRead, cacheWrite: f.usage.CacheWrite + f.usage.CacheWrite1h,
 		output: f.usage.Output, reasoning: f.usage.Reasoning, duration: f.GetDurationUs(), cost: f.cost, ttft: f.TtftUs,
+		tags: f.GetTags(),
 	}
 }
 
 // key is the primary key of a rollup.
 type key struct {
 	tenant, grain, keyID, provider, model, route, outcome string
-	bucket                                                int64 // start, seconds since the Unix epoch
+	bucket                                                int64  // start, seconds since the Unix epoch
+	tag, value                                            string // "" in rollups: no tag is without a name
 }
 
 // compare orders keys the same in every process, so that none waits for another in
 // a circle.
 func (k key) compare(o key) int {
 	return cmp.Or(
-		cmp.Compare(k.tenant, o.tenant), cmp.Compare(k.grain, o.grain), cmp.Compare(k.bucket, o.bucket),
-		cmp.Compare(k.keyID, o.keyID), cmp.Compare(k.provider, o.provider), cmp.Compare(k.model, o.model),
-		cmp.Compare(k.route, o.route), cmp.Compare(k.outcome, o.outcome),
+		cmp.Compare(k.tenant, o.tenant), cmp.Compare(k.grain, o.grain), cmp.Compare(k.tag, o.tag), cmp.Compare(k.bucket, o.bucket),
+		cmp.Compare(k.value, o.value), cmp.Compare(k.keyID, o.keyID), cmp.Compare(k.provider, o.provider),
+		cmp.Compare(k.model, o.model), cmp.Compare(k.route, o.route), cmp.Compare(k.outcome, o.outcome),
 	)
+}
+
+func (k key) table() *table {
+	if k.tag == "" {
+		return rollupTable
+	}
+	return tagTable
 }
 
 func (k key) start() time.Time { return time.Unix(k.bucket, 0).UTC() }
@@ -67,16 +63,21 @@ type sums struct {
 	durations, ttfts                                              []int64
 }
 
-// rollups are sums by key.
+// rollups are sums by key, of both tables.
 type rollups map[key]*sums
 
-// add counts one entry, once in every grain.
+// add counts one entry, once in every grain, and so for each of its tags.
 func (r rollups) add(e entry) {
-	for _, g := range grains {
-		k := key{
-			tenant: e.tenant, grain: g.name, keyID: e.keyID, provider: e.provider, model: e.model, route: e.route,
-			outcome: e.outcome, bucket: e.startedAt.Truncate(g.length).Unix(),
-		}
+	k := key{tenant: e.tenant, keyID: e.keyID, provider: e.provider, model: e.model, route: e.route, outcome: e.outcome}
+	r.count(k, e)
+	for k.tag, k.value = range e.tags {
+		r.count(k, e)
+	}
+}
+
+func (r rollups) count(k key, e entry) {
+	for _, g := range k.table().grains {
+		k.grain, k.bucket = g.name, e.startedAt.Truncate(g.length).Unix()
 		if r[k] == nil {
 			r[k] = new(sums)
 		}
@@ -135,45 +136,10 @@ var measures = []struct {
 	{"ttft_hist", "bigint[]", func(s *sums) string { return arrayText(s.ttfts) }},
 }
 
-// rollup is one row of the table.
+// rollup is one row of a table.
 type rollup struct {
 	key
 	*sums
-}
-
-var (
-	rollupRows   = newRollupRows()
-	upsertRollup = rollupRows.Insert("rollups") +
-		"ON CONFLICT (tenant_id, grain, bucket, key_id, provider, model, route, outcome) DO UPDATE SET " + additions()
-)
-
-func newRollupRows() store.Rows[rollup] {
-	columns := []store.Column[rollup]{
-		store.Col("tenant_id", "text", func(r rollup) string { return r.tenant }),
-		store.Col("grain", "text", func(r rollup) string { return r.grain }),
-		store.Col("bucket", "timestamptz", func(r rollup) time.Time { return r.start() }),
-		store.Col("key_id", "text", func(r rollup) string { return r.keyID }),
-		store.Col("provider", "text", func(r rollup) string { return r.provider }),
-		store.Col("model", "text", func(r rollup) string { return r.model }),
-		store.Col("route", "text", func(r rollup) string { return r.route }),
-		store.Col("outcome", "text", func(r rollup) string { return r.outcome }),
-	}
-	for _, m := range measures {
-		columns = append(columns, store.TextCol(m.name, m.sqlType, func(r rollup) string { return m.text(r.sums) }))
-	}
-	return store.NewRows(columns...)
-}
-
-// additions is the SET list that adds a new row to the one that is there.
-func additions() string {
-	set := make([]string, len(measures))
-	for i, m := range measures {
-		set[i] = fmt.Sprintf("%s = rollups.%[1]s + EXCLUDED.%[1]s", m.name)
-		if m.sqlType == "bigint[]" {
-			set[i] = fmt.Sprintf("%s = hist_add(rollups.%[1]s, EXCLUDED.%[1]s)", m.name)
-		}
-	}
-	return strings.Join(set, ", ")
 }
 
 // arrayText is numbers as Postgres writes a bigint[].

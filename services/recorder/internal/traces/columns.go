@@ -46,7 +46,7 @@ var traceRows = store.NewRows(slices.Concat(identity, []store.Column[trace]{
 	store.Col("usage_source", "text", func(e trace) string { return e.GetUsageSource().Name() }),
 	store.Col("service_tier", "text", trace.GetServiceTier),
 	store.Col("region", "text", trace.GetRegion),
-	store.TextCol("tags", "jsonb", tagsText),
+	store.TextCol("tags", "jsonb", trace.TagsJSON),
 	store.Col("end_user", "text", trace.GetEndUser),
 	store.Col("session_id", "text", trace.GetSessionId),
 	store.Col("content_mode", "text", func(e trace) string { return e.GetContentMode().Name() }),
@@ -118,13 +118,6 @@ func usageText(e trace) *string {
 		return nil
 	}
 	return new(string(e.GetUsageRaw()))
-}
-
-func tagsText(e trace) string {
-	if len(e.GetTags()) == 0 {
-		return "{}"
-	}
-	return jsonText(e.GetTags())
 }
 
 func attemptsText(e trace) string {
