@@ -41,9 +41,9 @@ transaction of some milliseconds. What the stream no longer holds, and what is o
 --from, --to and --tenant, is carried over as it is.
 
   traces   the tables traces and trace_bodies
-  usage    usage_facts, priced with the prices of today, and rollups
+  usage    usage_facts, priced with the prices of today, and its sums, rollups and tag_rollups
   all      both
-  rollups  the rollups alone, from the usage facts in Postgres
+  rollups  the sums alone, from the usage facts in Postgres
 
 Tables that are missing are made. A replay that was stopped, in whatever way, goes on
 when the same command is given again; --abort gives it up. One runs at a time. With

@@ -74,7 +74,7 @@ func TestReplayUnderRequests(t *testing.T) {
 	sums := func() string {
 		t.Helper()
 		var all []string
-		for _, table := range []string{"traces", "trace_bodies", "usage_facts", "rollups"} {
+		for _, table := range []string{"traces", "trace_bodies", "usage_facts", "rollups", "tag_rollups"} {
 			var sum string
 			err := db.QueryRow(t.Context(), `
 				SELECT count(*) || ' rows ' || coalesce(sum(hashtextextended((to_jsonb(t) - 'recorded_at' - 'accounted_at')::text, 0)), 0)
@@ -107,7 +107,7 @@ func TestReplayUnderRequests(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := db.Exec(t.Context(), `DROP TABLE traces, trace_bodies, usage_facts, rollups`); err != nil {
+	if _, err := db.Exec(t.Context(), `DROP TABLE traces, trace_bodies, usage_facts, rollups, tag_rollups`); err != nil {
 		t.Fatal(err)
 	}
 	var report struct{ Rebuilt, Swapped bool }

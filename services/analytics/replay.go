@@ -36,7 +36,7 @@ func (r *Replay) Fill(ctx context.Context, tx pgx.Tx, events []*event.TraceEvent
 	return r.writer.Fill(ctx, tx, events)
 }
 
-// Apply puts events into the tables usage_facts and rollups that tx finds, and says how
+// Apply puts events into the tables usage_facts, rollups and tag_rollups that tx finds, and says how
 // many facts were not there yet.
 func (r *Replay) Apply(ctx context.Context, tx pgx.Tx, events []*event.TraceEvent) (fresh int, err error) {
 	return r.writer.Apply(ctx, tx, events)
@@ -60,7 +60,7 @@ func Wrong(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (int64,
 }
 
 // Repair brings those rollups to what the ledger comes to, and says how many they were.
-// The caller keeps writers away from both tables.
+// The caller keeps writers away from the tables.
 func Repair(ctx context.Context, tx pgx.Tx, day time.Time, tenant string) (repaired int64, err error) {
 	return ledger.Repair(ctx, tx, day, tenant)
 }

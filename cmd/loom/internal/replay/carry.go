@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
@@ -64,13 +63,13 @@ func (r *run) carry(ctx context.Context) error {
 	return nil
 }
 
-// sum makes the shadow's rollups of its ledger, from nothing.
+// sum makes the shadow's sums of its ledger, from nothing.
 func (r *run) sum(ctx context.Context) error {
 	if !r.opt.Usage {
 		return nil
 	}
-	if _, err := r.sh.pool.Exec(ctx, `TRUNCATE loom_replay.rollups`); err != nil {
-		return fmt.Errorf("empty the shadow's rollups: %w", store.Wrap(err))
+	if _, err := r.sh.pool.Exec(ctx, `TRUNCATE loom_replay.`+strings.Join(sums, `, loom_replay.`)); err != nil {
+		return fmt.Errorf("empty the shadow's sums: %w", store.Wrap(err))
 	}
 	days, err := r.sh.days(ctx, "usage_facts")
 	if err != nil {
@@ -104,7 +103,7 @@ func (r *run) holdsAll(ctx context.Context) error {
 		return err
 	}
 	missing := without(tables, there...)
-	if !r.opt.All() && slices.ContainsFunc(missing, func(t string) bool { return t != "rollups" }) {
+	if !r.opt.All() && len(without(missing, sums...)) > 0 {
 		return fmt.Errorf("%s: not there, so all of it has to be built: leave out --from, --to and --tenant", strings.Join(missing, ", "))
 	}
 	r.st.Rebuilt = true

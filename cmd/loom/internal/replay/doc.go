@@ -2,7 +2,7 @@
 // under live traffic, compares the two and puts the new ones in their place.
 //
 //	LOOM_TRACE ──slot "replay"──▶ Decode, Check ──▶ recorder's Apply ──▶ loom_replay.traces, trace_bodies
-//	                                          └──▶ analytics' Fill ───▶ loom_replay.usage_facts ──Sum──▶ rollups
+//	                                          └──▶ analytics' Fill ───▶ loom_replay.usage_facts ──Sum──▶ rollups, tag_rollups
 //	live tables ──── what the stream no longer holds, what is out of scope ──▶ ┘
 //
 // The floor is the place in the stream up to which both live consumers had settled all

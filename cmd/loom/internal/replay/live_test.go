@@ -32,7 +32,7 @@ func (r *rig) traffic(t *testing.T) (stop func() int) {
 				return
 			case <-pause.C:
 			}
-			e := testkit.Event("live", time.Now())
+			e := testkit.Event("live", time.Now(), func(e *event.TraceEvent) { e.Tags = map[string]string{"team": "live"} })
 			data, err := event.Marshal(e)
 			if err == nil {
 				_, err = r.js.Publish(context.WithoutCancel(ctx), event.Subject(e), data)
@@ -74,6 +74,9 @@ func (r *rig) complete(t *testing.T, live int) {
 	}
 	if n := r.count(t, `SELECT coalesce(sum(requests), 0) FROM rollups WHERE grain = 'day' AND `+onlyLive); n != live {
 		t.Errorf("rollups: %d requests of the traffic, want %d", n, live)
+	}
+	if n := r.count(t, `SELECT coalesce(sum(requests), 0) FROM tag_rollups WHERE grain = 'day' AND tag = 'team' AND `+onlyLive); n != live {
+		t.Errorf("tag_rollups: %d requests of the traffic, want %d", n, live)
 	}
 	if n := r.count(t, `SELECT count(*) FROM dead_events`); n != 0 {
 		t.Errorf("%d events were set aside", n)
@@ -129,7 +132,7 @@ func TestTablesDroppedUnderTraffic(t *testing.T) {
 	testkit.Await(t, "traffic is recorded", func(ctx context.Context) bool {
 		return r.number(ctx, `SELECT count(*) FROM traces WHERE `+onlyLive) > 20
 	})
-	r.exec(t, `DROP TABLE traces, trace_bodies, usage_facts, rollups`)
+	r.exec(t, `DROP TABLE traces, trace_bodies, usage_facts, rollups, tag_rollups`)
 	for _, durable := range bus.Consumers() {
 		testkit.Await(t, durable+" keeps what it cannot store", func(ctx context.Context) bool {
 			lag, err := bus.Lag(ctx, r.js, durable)

@@ -14,7 +14,7 @@ const day = 24 * time.Hour
 // Options say what to build anew. They are kept with a run: only the same ones resume it.
 type Options struct {
 	Traces bool `json:"traces,omitempty"` // traces and trace_bodies
-	Usage  bool `json:"usage,omitempty"`  // usage_facts and rollups
+	Usage  bool `json:"usage,omitempty"`  // usage_facts and the sums of it
 	Scope
 	DryRun bool `json:"dry_run,omitempty"` // build and compare, and leave everything as it is
 }
@@ -113,6 +113,9 @@ func (o Options) String() string {
 	return text
 }
 
+// sums are the tables that are made of usage_facts, in the order of all writers' locks.
+var sums = []string{"rollups", "tag_rollups"}
+
 // tables are those of the projections that are built, in the order of all writers' locks.
 func (o Options) tables() []string {
 	var names []string
@@ -120,7 +123,7 @@ func (o Options) tables() []string {
 		names = append(names, "traces", "trace_bodies")
 	}
 	if o.Usage {
-		names = append(names, "usage_facts", "rollups")
+		names = append(append(names, "usage_facts"), sums...)
 	}
 	return names
 }

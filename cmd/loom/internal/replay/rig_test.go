@@ -71,7 +71,7 @@ func (o order) run() error {
 
 var (
 	all    = replay.Options{Traces: true, Usage: true}
-	tables = []string{"traces", "trace_bodies", "usage_facts", "rollups"}
+	tables = []string{"traces", "trace_bodies", "usage_facts", "rollups", "tag_rollups"}
 )
 
 const oneDay = 24 * time.Hour
@@ -260,10 +260,13 @@ func mixed(n int, seed uint64) []*event.TraceEvent {
 			case 2:
 				e.RequestBody, e.ResponseBody = nil, nil
 			case 3:
-				e.Tags = map[string]string{"team": "größe \"x\""}
 				e.Outcome, e.HttpStatus = event.Outcome_OUTCOME_FAILED, 502
 			}
 			e.DurationUs = dice.Int64N(5_000_000)
+			if dice.IntN(2) == 0 {
+				e.Tags = map[string]string{"team": []string{"red", "größe \"x\""}[dice.IntN(2)], "env": ""}
+				e.SessionId = fmt.Sprint("session ", dice.IntN(9))
+			}
 		})
 	}
 	return events

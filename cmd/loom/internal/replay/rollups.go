@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,10 +15,10 @@ import (
 // RollupsReport is the outcome of Rollups.
 type RollupsReport struct {
 	Days     int   `json:"days"`      // UTC days looked at
-	Wrong    int64 `json:"wrong"`     // rollups that were not what the ledger comes to
+	Wrong    int64 `json:"wrong"`     // rollups, those of tags too, that were not what the ledger comes to
 	Repaired int64 `json:"repaired"`  // as many, unless it was a dry run
 	LockedMs int64 `json:"locked_ms"` // the longest time that analytics was kept away
-	Rebuilt  bool  `json:"rebuilt"`   // the table was missing and has been made
+	Rebuilt  bool  `json:"rebuilt"`   // a table was missing and has been made
 }
 
 // Rollups brings the rollups to what the ledger in Postgres comes to, a UTC day at a time
@@ -29,19 +30,20 @@ func Rollups(ctx context.Context, cfg Config, opt Options) (RollupsReport, error
 		return report, err
 	}
 	defer sh.close(context.WithoutCancel(ctx))
-	there, err := sh.live(ctx, []string{"rollups", "usage_facts"})
+	needed := append([]string{"usage_facts"}, sums...)
+	there, err := sh.live(ctx, needed)
 	if err != nil {
 		return report, err
 	}
-	switch {
-	case len(there) == 2:
-	case len(there) == 0, there[0] == "rollups":
+	switch missing := without(needed, there...); {
+	case len(missing) == 0:
+	case missing[0] == "usage_facts":
 		return report, fmt.Errorf("there is no ledger to sum up: build it with `loom replay --projection usage`")
 	case opt.DryRun:
-		return report, fmt.Errorf("the table rollups is not there: leave out --dry-run to make it")
+		return report, fmt.Errorf("%s: not there: leave out --dry-run to make it", strings.Join(missing, ", "))
 	default:
-		if _, err := sh.lock.Exec(ctx, `SELECT loom_make_projections('public', '{rollups}')`); err != nil {
-			return report, fmt.Errorf("make the table rollups: %w", store.Wrap(err))
+		if _, err := sh.lock.Exec(ctx, `SELECT loom_make_projections('public', $1)`, missing); err != nil {
+			return report, fmt.Errorf("make %s: %w", strings.Join(missing, ", "), store.Wrap(err))
 		}
 		report.Rebuilt = true
 	}
@@ -78,7 +80,7 @@ func (p *RollupsReport) day(ctx context.Context, sh *shadow, opt Options, d time
 	var from time.Time
 	err = store.InTx(ctx, sh.lock, func(tx pgx.Tx) error {
 		// In the order in which analytics takes its own.
-		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on; LOCK TABLE usage_facts, rollups IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on; LOCK TABLE usage_facts, `+strings.Join(sums, `, `)+` IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock the ledger: %w", err)
 		}
 		from = time.Now()
@@ -90,12 +92,14 @@ func (p *RollupsReport) day(ctx context.Context, sh *shadow, opt Options, d time
 	return err
 }
 
-// sumDays lists the UTC days that the ledger or the rollups have rows of.
+// sumDays lists the UTC days that the ledger or its sums have rows of.
 func sumDays(ctx context.Context, sh *shadow) ([]time.Time, error) {
 	rows, err := sh.lock.Query(ctx, `
 		SELECT DISTINCT date_trunc('day', started_at, 'UTC') FROM usage_facts
 		UNION
 		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM rollups
+		UNION
+		SELECT DISTINCT date_trunc('day', bucket, 'UTC') FROM tag_rollups
 		ORDER BY 1`)
 	if err != nil {
 		return nil, fmt.Errorf("list days: %w", store.Wrap(err))

@@ -260,7 +260,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// The rollups alone are made from the ledger, in place.
+// The sums alone are made from the ledger, in place.
 func TestRollups(t *testing.T) {
 	t.Parallel()
 	r := seed(t, 300)
@@ -280,6 +280,10 @@ func TestRollups(t *testing.T) {
 	r.exec(t, `DELETE FROM rollups WHERE grain = 'hour' AND tenant_id = 'acme'`)
 	r.exec(t, `INSERT INTO rollups SELECT 'not-' || tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage, input_uncached,
 		cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist FROM rollups WHERE grain = 'day'`)
+	r.exec(t, `UPDATE tag_rollups SET duration_hist = '{1,1}' WHERE grain = 'day' AND tag = 'env'`)
+	r.exec(t, `DELETE FROM tag_rollups WHERE grain = 'hour' AND value <> 'red'`)
+	r.exec(t, `INSERT INTO tag_rollups SELECT tenant_id, grain, 'not ' || tag, bucket, value, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+		input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist FROM tag_rollups WHERE grain = 'hour'`)
 	wrong := r.sums(t)
 	report := repair(replay.Options{DryRun: true})
 	if diff := cmp.Diff(wrong, r.sums(t)); diff != "" || report.Wrong == 0 || report.Repaired != 0 {
@@ -292,12 +296,21 @@ func TestRollups(t *testing.T) {
 	if diff := cmp.Diff(right, r.sums(t)); diff != "" {
 		t.Errorf("checksums (-before +after):\n%s", diff)
 	}
-	r.exec(t, `DROP TABLE rollups`)
-	if report := repair(replay.Options{}); !report.Rebuilt {
-		t.Errorf("got %+v", report)
+	for _, dropped := range []string{"rollups", "tag_rollups", "rollups, tag_rollups"} {
+		r.exec(t, `DROP TABLE `+dropped)
+		if _, err := replay.Rollups(t.Context(), replay.Config{DatabaseURL: r.DSN("")}, replay.Options{DryRun: true}); err == nil || !strings.HasPrefix(err.Error(), dropped+": not there") {
+			t.Errorf("dry run without %s: got %v", dropped, err)
+		}
+		if report := repair(replay.Options{}); !report.Rebuilt {
+			t.Errorf("got %+v", report)
+		}
+		if diff := cmp.Diff(right, r.sums(t)); diff != "" {
+			t.Errorf("checksums (-before +after %s was dropped):\n%s", dropped, diff)
+		}
 	}
-	if diff := cmp.Diff(right, r.sums(t)); diff != "" {
-		t.Errorf("checksums (-before +after the drop):\n%s", diff)
+	r.exec(t, `DROP TABLE usage_facts, tag_rollups`)
+	if _, err := replay.Rollups(t.Context(), replay.Config{DatabaseURL: r.DSN("")}, replay.Options{}); err == nil || !strings.Contains(err.Error(), "no ledger to sum up") {
+		t.Errorf("without a ledger: got %v", err)
 	}
 }
 

@@ -123,7 +123,7 @@ func TestEverythingWorks(t *testing.T) {
 	}
 	stopRecorder()
 	stopAnalytics()
-	s.exec(`TRUNCATE traces, trace_bodies, producers, usage_facts, rollups, producers_accounted`)
+	s.exec(`TRUNCATE traces, trace_bodies, producers, usage_facts, rollups, tag_rollups, producers_accounted`)
 	stopRecorder, stopAnalytics = s.recorder(), s.analytics()
 	s.counts("the traces again", traces, `SELECT count(*) FROM traces`)
 	s.counts("the large body again", 1, largeBody)
