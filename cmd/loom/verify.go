@@ -20,7 +20,8 @@ const verifyLong = `Check that nothing is missing, and exit with 1 if something 
 
   - every number that a gateway has given to an event is in Postgres, or acknowledged (loom verify acknowledge);
   - every trace of the last days has its usage fact, and every fact its trace;
-  - the rollups come to exactly what the ledger of usage facts comes to;
+  - the rollups, those of tags too, come to exactly what the ledger of usage facts
+    comes to;
   - no event is set aside (loom dead).
 
 It may run beside any load and changes nothing. What is younger than a minute, or
@@ -117,8 +118,12 @@ func verdict(r client.Report) string {
 	}
 	for _, d := range r.Days {
 		for _, f := range d.Differences {
-			fmt.Fprintf(&b, "  * %s %s %s key=%s provider=%s model=%s route=%s outcome=%s: requests %s, the ledger has %s; cost %s, the ledger has %s\n",
-				f.TenantID, f.Grain, f.Bucket.Format(time.RFC3339), f.KeyID, f.Provider, f.Model, f.Route, f.Outcome,
+			tag := ""
+			if f.Tag != nil {
+				tag = fmt.Sprintf(" tag %q=%q", *f.Tag, maybe(f.Value))
+			}
+			fmt.Fprintf(&b, "  * %s %s %s%s key=%s provider=%s model=%s route=%s outcome=%s: requests %s, the ledger has %s; cost %s, the ledger has %s\n",
+				f.TenantID, f.Grain, f.Bucket.Format(time.RFC3339), tag, f.KeyID, f.Provider, f.Model, f.Route, f.Outcome,
 				maybe(f.RollupRequests), maybe(f.LedgerRequests), maybe(f.RollupCost), maybe(f.LedgerCost))
 		}
 	}

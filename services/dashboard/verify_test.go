@@ -42,7 +42,7 @@ type report struct {
 		Pending       int64
 		Rollups       int64
 		WrongRollups  int64 `json:"wrong_rollups"`
-		Differences   []struct{ Grain string }
+		Differences   []struct{ Grain, Tag string }
 	}
 	Dead     int64
 	Findings []struct{ Check, Message, Advice string }
@@ -213,6 +213,41 @@ func TestVerifyRollups(t *testing.T) {
 	}
 	if got := r.verify(t); got.checks() != "" {
 		t.Errorf("put right again: got %+v", got)
+	}
+}
+
+// Likewise of a tag's. What a test inserts is accounted without tags: they come afterwards.
+func TestVerifyTagRollups(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.insert(t, r.trace(time.Now()), r.trace(time.Now(), func(s *seeded) { s.model = "other" }))
+	r.exec(t, `UPDATE usage_facts SET tags = '{"team": "größe \"x\"", "env": ""}'`)
+	if got := r.verify(t); got.State != "missing" || got.checks() != "rollups" || got.Days[0].WrongRollups+got.Days[1].WrongRollups < 8 {
+		t.Errorf("no sums of tags: got %+v", got)
+	}
+	r.exec(t, `INSERT INTO tag_rollups SELECT tenant_id, grain, tag, bucket, value, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+		input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist
+		FROM rollups CROSS JOIN (VALUES ('team', 'größe "x"'), ('env', '')) AS tags (tag, value) WHERE grain <> 'minute'`)
+	right := r.verify(t)
+	if right.checks() != "" || right.Days[0].Rollups+right.Days[1].Rollups < 12 {
+		t.Errorf("with sums of tags: got %+v", right)
+	}
+	r.exec(t, `CREATE TABLE kept AS SELECT * FROM tag_rollups`)
+	for column, change := range map[string]string{
+		"requests": "requests + 1", "cost": "cost - 1", "cache_write": "cache_write + 1", "ttft_hist": "hist_add(ttft_hist, '{3,1}')",
+		"value": "value || 'x'", "tag": "tag || 'x'", "bucket": "bucket + interval '1 minute'",
+	} {
+		r.exec(t, `UPDATE tag_rollups SET `+column+` = `+change+` WHERE model = 'other' AND tag = 'team' AND grain = 'hour'`)
+		got := r.verify(t)
+		day := got.Days[0]
+		if day.WrongRollups == 0 {
+			day = got.Days[1] // over midnight
+		}
+		if got.State != "missing" || got.checks() != "rollups" || day.WrongRollups == 0 || !strings.HasPrefix(day.Differences[0].Tag, "team") {
+			t.Errorf("%s of a tag's hour off: got %+v", column, got)
+		}
+		r.exec(t, `DELETE FROM tag_rollups`)
+		r.exec(t, `INSERT INTO tag_rollups SELECT * FROM kept`)
 	}
 }
 

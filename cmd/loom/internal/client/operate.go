@@ -77,6 +77,8 @@ type Difference struct {
 	TenantID       string    `json:"tenant_id"`
 	Grain          string    `json:"grain"`
 	Bucket         time.Time `json:"bucket"`
+	Tag            *string   `json:"tag"` // nil in a sum of all requests
+	Value          *string   `json:"value"`
 	KeyID          string    `json:"key_id"`
 	Provider       string    `json:"provider"`
 	Model          string    `json:"model"`

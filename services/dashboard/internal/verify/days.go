@@ -20,7 +20,7 @@ type Day struct {
 	MissingFacts  int64  `json:"missing_facts"`  // traces without one
 	MissingTraces int64  `json:"missing_traces"` // facts without one
 	Pending       int64  `json:"pending"`        // one of the two is there, the other on its way
-	Rollups       int64  `json:"rollups"`
+	Rollups       int64  `json:"rollups"`        // rows of rollups and tag_rollups
 	WrongRollups  int64  `json:"wrong_rollups"`
 	State         State  `json:"state"`
 

@@ -18,6 +18,8 @@ type Difference struct {
 	TenantID       string    `json:"tenant_id"`
 	Grain          string    `json:"grain"` // minute, hour or day
 	Bucket         time.Time `json:"bucket"`
+	Tag            *string   `json:"tag"`   // of tag_rollups, else null
+	Value          *string   `json:"value"` // likewise
 	KeyID          string    `json:"key_id"`
 	Provider       string    `json:"provider"`
 	Model          string    `json:"model"`
@@ -35,7 +37,9 @@ var compareRollups string
 // rollups compares the sums of a day with the ledger, in every column.
 func (d *Day) rollups(ctx context.Context, tx pgx.Tx, day time.Time) error {
 	args := pgx.NamedArgs{"from": day, "to": day.AddDate(0, 0, 1), "limit": maxDifferences}
-	err := tx.QueryRow(ctx, `SELECT count(*) FROM rollups WHERE bucket >= @from AND bucket < @to`, args).Scan(&d.Rollups)
+	err := tx.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM rollups WHERE bucket >= @from AND bucket < @to)
+		     + (SELECT count(*) FROM tag_rollups WHERE bucket >= @from AND bucket < @to)`, args).Scan(&d.Rollups)
 	if err != nil {
 		return fmt.Errorf("count rollups: %w", err)
 	}
@@ -44,7 +48,7 @@ func (d *Day) rollups(ctx context.Context, tx pgx.Tx, day time.Time) error {
 		return fmt.Errorf("compare rollups: %w", err)
 	}
 	d.Differences, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Difference, err error) {
-		err = row.Scan(&d.WrongRollups, &f.TenantID, &f.Grain, &f.Bucket, &f.KeyID, &f.Provider, &f.Model, &f.Route, &f.Outcome,
+		err = row.Scan(&d.WrongRollups, &f.TenantID, &f.Grain, &f.Bucket, &f.Tag, &f.Value, &f.KeyID, &f.Provider, &f.Model, &f.Route, &f.Outcome,
 			&f.LedgerRequests, &f.RollupRequests, &f.LedgerCost, &f.RollupCost)
 		f.Bucket = f.Bucket.UTC()
 		return f, err

@@ -1,36 +1,45 @@
--- The rollups from @from up to @to that are not what usage_facts comes to; at most
--- @limit of them, each with the number of all. First by minute, which is most of the
+-- The rows of rollups and tag_rollups from @from up to @to that are not what usage_facts
+-- comes to; at most @limit of them, each with the number of all. A request counts once
+-- without a tag, and once for each tag that it has. First by minute, which is most of the
 -- work: hours and days are sums of those.
 WITH all_grains (grain) AS (
     VALUES ('minute'), ('hour'), ('day')
+), facts AS NOT MATERIALIZED (
+    SELECT '' AS tag, '' AS value, date_trunc('minute', started_at, 'UTC') AS minute, f.*
+    FROM usage_facts f
+    WHERE started_at >= @from AND started_at < @to
+    UNION ALL
+    SELECT t.key, t.value, date_trunc('minute', started_at, 'UTC'), f.*
+    FROM usage_facts f CROSS JOIN LATERAL jsonb_each_text(tags) t
+    WHERE started_at >= @from AND started_at < @to AND tags <> '{}'
 ), minutes AS (
-    SELECT tenant_id, date_trunc('minute', started_at, 'UTC') AS minute, key_id, provider, model, route, outcome,
+    SELECT tenant_id, tag, value, minute, key_id, provider, model, route, outcome,
            count(*) AS requests,
            count(*) FILTER (WHERE cost_status = 'unpriced') AS unpriced,
            count(*) FILTER (WHERE cost_status = 'no_usage') AS no_usage,
            sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(cache_write::numeric + cache_write_1h) AS cache_write,
            sum(output) AS output, sum(reasoning) AS reasoning, coalesce(sum(cost), 0) AS cost, sum(duration_us) AS duration_us
-    FROM usage_facts
-    WHERE started_at >= @from AND started_at < @to
-    GROUP BY tenant_id, minute, key_id, provider, model, route, outcome
+    FROM facts
+    GROUP BY tenant_id, tag, value, minute, key_id, provider, model, route, outcome
 ), sums AS (
-    SELECT tenant_id, grain, date_trunc(grain, minute, 'UTC') AS bucket, key_id, provider, model, route, outcome,
+    SELECT tenant_id, tag, value, grain, date_trunc(grain, minute, 'UTC') AS bucket, key_id, provider, model, route, outcome,
            sum(requests) AS requests, sum(unpriced) AS unpriced, sum(no_usage) AS no_usage,
            sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write,
            sum(output) AS output, sum(reasoning) AS reasoning, sum(cost) AS cost, sum(duration_us) AS duration_us
     FROM minutes CROSS JOIN all_grains
-    GROUP BY tenant_id, grain, bucket, key_id, provider, model, route, outcome
+    WHERE tag = '' OR grain <> 'minute'
+    GROUP BY tenant_id, tag, value, grain, bucket, key_id, provider, model, route, outcome
 ), series AS MATERIALIZED (
     -- A number for what histograms are kept by: millions of places sort by it, not by texts.
     SELECT row_number() OVER () AS series, names.*
-    FROM (SELECT DISTINCT tenant_id, key_id, provider, model, route, outcome FROM minutes) names
+    FROM (SELECT DISTINCT tenant_id, tag, value, key_id, provider, model, route, outcome FROM minutes) names
 ), minute_places AS (
     -- Both histograms at once; ttft: of the second.
-    SELECT series, date_trunc('minute', started_at, 'UTC') AS minute, ttft, place, count(*) AS n
-    FROM usage_facts
-    JOIN series USING (tenant_id, key_id, provider, model, route, outcome)
+    SELECT series, minute, ttft, place, count(*) AS n
+    FROM facts
+    JOIN series USING (tenant_id, tag, value, key_id, provider, model, route, outcome)
     CROSS JOIN LATERAL (VALUES (false, hist_bucket(duration_us)), (true, hist_bucket(ttft_us))) AS measured (ttft, place)
-    WHERE started_at >= @from AND started_at < @to AND place IS NOT NULL
+    WHERE place IS NOT NULL
     GROUP BY series, minute, ttft, place
 ), places AS (
     SELECT grain, series, date_trunc(grain, minute, 'UTC') AS bucket, ttft, place, sum(n)::bigint AS n
@@ -44,18 +53,24 @@ WITH all_grains (grain) AS (
     GROUP BY grain, series, bucket
 ), ledger AS (
     SELECT * FROM sums
-    JOIN series USING (tenant_id, key_id, provider, model, route, outcome)
+    JOIN series USING (tenant_id, tag, value, key_id, provider, model, route, outcome)
     JOIN histograms USING (grain, series, bucket)
 ), stored AS (
-    SELECT * FROM rollups WHERE bucket >= @from AND bucket < @to
+    SELECT '' AS tag, '' AS value, tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+           input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist
+    FROM rollups WHERE bucket >= @from AND bucket < @to
+    UNION ALL
+    SELECT tag, value, tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+           input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist
+    FROM tag_rollups WHERE bucket >= @from AND bucket < @to
 )
-SELECT count(*) OVER (), tenant_id, grain, bucket, key_id, provider, model, route, outcome,
+SELECT count(*) OVER (), tenant_id, grain, bucket, nullif(tag, ''), CASE WHEN tag <> '' THEN value END, key_id, provider, model, route, outcome,
        ledger.requests::bigint, stored.requests, ledger.cost::text, stored.cost::text
-FROM ledger FULL JOIN stored USING (tenant_id, grain, bucket, key_id, provider, model, route, outcome)
+FROM ledger FULL JOIN stored USING (tenant_id, tag, value, grain, bucket, key_id, provider, model, route, outcome)
 WHERE (ledger.requests, ledger.unpriced, ledger.no_usage, ledger.input_uncached, ledger.cache_read, ledger.cache_write,
        ledger.output, ledger.reasoning, ledger.cost, ledger.duration_us, ledger.duration_hist, ledger.ttft_hist)
    IS DISTINCT FROM
       (stored.requests, stored.unpriced, stored.no_usage, stored.input_uncached, stored.cache_read, stored.cache_write,
        stored.output, stored.reasoning, stored.cost, stored.duration_us, stored.duration_hist, stored.ttft_hist)
-ORDER BY bucket, grain, tenant_id, key_id, provider, model, route, outcome
+ORDER BY bucket, grain, tenant_id, tag, value, key_id, provider, model, route, outcome
 LIMIT @limit

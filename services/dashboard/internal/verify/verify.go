@@ -4,7 +4,8 @@
 //
 //	producers ─ all numbers that were given  ┐
 //	traces ◀──▶ usage_facts, by day          ├▶ Report
-//	usage_facts ──sum──▶ = rollups, by day   │
+//	usage_facts ──sum──▶ = rollups and       │
+//	                 tag_rollups, by day     │
 //	dead_events ─ none                       ┘
 //
 // It is sound beside writers: what is still on its way counts as pending, not as

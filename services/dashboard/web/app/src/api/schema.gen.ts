@@ -1418,6 +1418,7 @@ export interface components {
             missing_traces: number;
             /** @description One of the two is there, the other on its way. */
             pending: number;
+            /** @description Sums, those of tags too. */
             rollups: number;
             wrong_rollups: number;
             state: components["schemas"]["VerifyState"];
@@ -1431,6 +1432,9 @@ export interface components {
             grain: "minute" | "hour" | "day";
             /** Format: date-time */
             bucket: string;
+            /** @description Null in a sum of all requests. */
+            tag: string | null;
+            value: string | null;
             key_id: string;
             provider: string;
             model: string;
