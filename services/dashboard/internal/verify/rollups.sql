@@ -1,49 +1,55 @@
 -- The rows of rollups and tag_rollups from @from up to @to that are not what usage_facts
--- comes to; at most @limit of them, each with the number of all. A request counts once
--- without a tag, and once for each tag that it has. First by minute, which is most of the
--- work: hours and days are sums of those.
+-- comes to; at most @limit of them, each with the number of all. First by minute, which is
+-- most of the work: hours and days are sums of those.
 WITH all_grains (grain) AS (
     VALUES ('minute'), ('hour'), ('day')
+), kinds AS MATERIALIZED (
+    -- A number for what facts have in common: millions of rows sort by it, not by texts.
+    SELECT row_number() OVER () AS kind, names.*
+    FROM (
+        SELECT DISTINCT tenant_id, key_id, provider, model, route, outcome, tags
+        FROM usage_facts
+        WHERE started_at >= @from AND started_at < @to
+    ) names
+), series AS MATERIALIZED (
+    -- A kind counts once without a tag, and once for each of its tags.
+    SELECT dense_rank() OVER (ORDER BY tenant_id, tag, value, key_id, provider, model, route, outcome) AS series,
+           kind, tenant_id, tag, value, key_id, provider, model, route, outcome
+    FROM kinds CROSS JOIN LATERAL (SELECT '', '' UNION ALL SELECT * FROM jsonb_each_text(tags)) AS each (tag, value)
+), series_grains AS MATERIALIZED (
+    SELECT kind, series, grain FROM series CROSS JOIN all_grains WHERE tag = '' OR grain <> 'minute'
 ), facts AS NOT MATERIALIZED (
-    SELECT '' AS tag, '' AS value, date_trunc('minute', started_at, 'UTC') AS minute, f.*
-    FROM usage_facts f
+    SELECT kind, date_trunc('minute', started_at, 'UTC') AS minute, cost_status, input_uncached, cache_read,
+           cache_write::numeric + cache_write_1h AS cache_write, output, reasoning, cost, duration_us, ttft_us
+    FROM usage_facts
+    JOIN kinds USING (tenant_id, key_id, provider, model, route, outcome, tags)
     WHERE started_at >= @from AND started_at < @to
-    UNION ALL
-    SELECT t.key, t.value, date_trunc('minute', started_at, 'UTC'), f.*
-    FROM usage_facts f CROSS JOIN LATERAL jsonb_each_text(tags) t
-    WHERE started_at >= @from AND started_at < @to AND tags <> '{}'
 ), minutes AS (
-    SELECT tenant_id, tag, value, minute, key_id, provider, model, route, outcome,
+    SELECT kind, minute,
            count(*) AS requests,
            count(*) FILTER (WHERE cost_status = 'unpriced') AS unpriced,
            count(*) FILTER (WHERE cost_status = 'no_usage') AS no_usage,
-           sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(cache_write::numeric + cache_write_1h) AS cache_write,
+           sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write,
            sum(output) AS output, sum(reasoning) AS reasoning, coalesce(sum(cost), 0) AS cost, sum(duration_us) AS duration_us
     FROM facts
-    GROUP BY tenant_id, tag, value, minute, key_id, provider, model, route, outcome
+    GROUP BY kind, minute
 ), sums AS (
-    SELECT tenant_id, tag, value, grain, date_trunc(grain, minute, 'UTC') AS bucket, key_id, provider, model, route, outcome,
+    SELECT series, grain, date_trunc(grain, minute, 'UTC') AS bucket,
            sum(requests) AS requests, sum(unpriced) AS unpriced, sum(no_usage) AS no_usage,
            sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write,
            sum(output) AS output, sum(reasoning) AS reasoning, sum(cost) AS cost, sum(duration_us) AS duration_us
-    FROM minutes CROSS JOIN all_grains
-    WHERE tag = '' OR grain <> 'minute'
-    GROUP BY tenant_id, tag, value, grain, bucket, key_id, provider, model, route, outcome
-), series AS MATERIALIZED (
-    -- A number for what histograms are kept by: millions of places sort by it, not by texts.
-    SELECT row_number() OVER () AS series, names.*
-    FROM (SELECT DISTINCT tenant_id, tag, value, key_id, provider, model, route, outcome FROM minutes) names
+    FROM minutes JOIN series_grains USING (kind)
+    GROUP BY series, grain, bucket
 ), minute_places AS (
     -- Both histograms at once; ttft: of the second.
-    SELECT series, minute, ttft, place, count(*) AS n
+    SELECT kind, minute, ttft, place, count(*) AS n
     FROM facts
-    JOIN series USING (tenant_id, tag, value, key_id, provider, model, route, outcome)
     CROSS JOIN LATERAL (VALUES (false, hist_bucket(duration_us)), (true, hist_bucket(ttft_us))) AS measured (ttft, place)
     WHERE place IS NOT NULL
-    GROUP BY series, minute, ttft, place
+    GROUP BY kind, minute, ttft, place
 ), places AS (
     SELECT grain, series, date_trunc(grain, minute, 'UTC') AS bucket, ttft, place, sum(n)::bigint AS n
-    FROM minute_places CROSS JOIN all_grains
+    FROM minute_places JOIN series_grains USING (kind)
     GROUP BY grain, series, bucket, ttft, place
 ), histograms AS (
     SELECT grain, series, bucket,
@@ -53,7 +59,7 @@ WITH all_grains (grain) AS (
     GROUP BY grain, series, bucket
 ), ledger AS (
     SELECT * FROM sums
-    JOIN series USING (tenant_id, tag, value, key_id, provider, model, route, outcome)
+    JOIN (SELECT DISTINCT series, tenant_id, tag, value, key_id, provider, model, route, outcome FROM series) names USING (series)
     JOIN histograms USING (grain, series, bucket)
 ), stored AS (
     SELECT '' AS tag, '' AS value, tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
