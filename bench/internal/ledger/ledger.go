@@ -17,7 +17,7 @@ import (
 
 // Line is one request as its client saw it.
 type Line struct {
-	ID      string        `json:"id"` // also in the request's metadata
+	ID      string        `json:"id"` // also the request's session
 	Seed    uint64        `json:"seed"`
 	Tenant  string        `json:"tenant"`
 	Kind    script.Kind   `json:"kind"`

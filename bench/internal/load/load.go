@@ -106,7 +106,7 @@ func (o *Options) one(ctx context.Context, eager, lazy *http.Client, n int) ledg
 }
 
 func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who Client, line *ledger.Line, base string) error {
-	body, err := p.Body(line.ID, o.Canary)
+	body, err := p.Body(o.Canary)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,7 @@ func (o *Options) ask(ctx context.Context, c *http.Client, p *script.Plan, who C
 	req.GetBody, req.ContentLength = nil, int64(len(body)) // or the transport might send it a second time
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+who.Key)
+	req.Header.Set(script.SessionHeader, line.ID)
 	resp, err := c.Do(req)
 	if err != nil {
 		return err

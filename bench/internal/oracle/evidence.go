@@ -10,7 +10,6 @@ import (
 
 	"loom.internal/bench/internal/ledger"
 	"loom.internal/bench/internal/load"
-	"loom.internal/bench/internal/script"
 	"loom.internal/pkg/envelope"
 )
 
@@ -19,6 +18,7 @@ type Trace struct {
 	ID      string
 	Tenant  string
 	Outcome string
+	Tags    string        // and the session: as JSON
 	Asked   ledger.Digest // of the request, if Read
 	Text    ledger.Digest // of the answer's text, likewise
 	Read    bool          // both bodies were there and could be opened and read
@@ -28,16 +28,17 @@ type Trace struct {
 type Fact struct {
 	Tenant  string
 	Outcome string
-	Cost    int64 // picodollars; 0 if there is none
+	Tags    string // as of a trace
+	Cost    int64  // picodollars; 0 if there is none
 }
 
 // Evidence is what the database holds.
 type Evidence struct {
-	Traces  map[string][]Trace // by the request's number, which its metadata carried
+	Traces  map[string][]Trace // by the request's number, which is its session
 	Facts   map[string][]Fact  // by trace id
 	Gaps    int64              // numbers of events missing in producer_gaps
 	Dead    int64              // rows of dead_events
-	Rollups int64              // rows of rollups that are not what the facts come to, and the other way round
+	Rollups int64              // rows of rollups and tag_rollups that are not what the facts come to, and the other way round
 }
 
 // Read collects the evidence. Bodies are opened with keys that w unwraps: one in every so
@@ -95,11 +96,11 @@ func readKeys(ctx context.Context, db *pgx.Conn, w envelope.Wrapper) (keyring, e
 
 func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, keys keyring, every int) error {
 	rows, err := db.Query(ctx, `
-		SELECT t.trace_id::text, t.tenant_id, t.outcome, coalesce(t.tags->>$1, ''),
+		SELECT t.trace_id::text, t.tenant_id, t.outcome, jsonb_build_array(t.session_id, t.tags)::text, t.session_id,
 		       b.request_body, b.request_iv, coalesce(b.request_codec, 0), coalesce(b.request_length, 0),
 		       b.response_body, b.response_iv, coalesce(b.response_codec, 0), coalesce(b.response_length, 0),
 		       coalesce(b.encryption_suite, 0), coalesce(b.encryption_key_version, 0)
-		FROM traces t LEFT JOIN trace_bodies b USING (tenant_id, started_at, trace_id)`, script.TagRequest)
+		FROM traces t LEFT JOIN trace_bodies b USING (tenant_id, started_at, trace_id)`)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (e *Evidence) readTraces(ctx context.Context, db *pgx.Conn, keys keyring, e
 		version  int32
 		n        int
 	)
-	into := []any{&t.ID, &t.Tenant, &t.Outcome, &number}
+	into := []any{&t.ID, &t.Tenant, &t.Outcome, &t.Tags, &number}
 	into = append(append(append(into, question.into()...), answer.into()...), &suite, &version)
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		row := t
@@ -158,7 +159,7 @@ func (b *body) open(keys keyring, t *Trace, suite int16, version int32) ([]byte,
 }
 
 func (e *Evidence) readFacts(ctx context.Context, db *pgx.Conn) error {
-	rows, err := db.Query(ctx, `SELECT trace_id::text, tenant_id, outcome, coalesce(cost, 0) FROM usage_facts`)
+	rows, err := db.Query(ctx, `SELECT trace_id::text, tenant_id, outcome, jsonb_build_array(session_id, tags)::text, coalesce(cost, 0) FROM usage_facts`)
 	if err != nil {
 		return err
 	}
@@ -166,27 +167,36 @@ func (e *Evidence) readFacts(ctx context.Context, db *pgx.Conn) error {
 		id string
 		f  Fact
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &f.Tenant, &f.Outcome, &f.Cost}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &f.Tenant, &f.Outcome, &f.Tags, &f.Cost}, func() error {
 		e.Facts[id] = append(e.Facts[id], f)
 		return nil
 	})
 	return err
 }
 
-// rollupDifferences sums the facts up anew, at every grain, and counts the rows that
-// differ.
+// rollupDifferences sums the facts up anew, at every grain, without tags and for each tag
+// by itself, and counts the rows that differ.
 const rollupDifferences = `
 	WITH summed AS (
-		SELECT tenant_id, grain, date_trunc(grain, started_at, 'UTC') AS bucket, key_id, provider, model, route, outcome,
+		SELECT tag, value, tenant_id, grain, date_trunc(grain, started_at, 'UTC') AS bucket, key_id, provider, model, route, outcome,
 		       count(*) AS requests, count(*) FILTER (WHERE cost_status = 'unpriced') AS unpriced,
 		       count(*) FILTER (WHERE cost_status = 'no_usage') AS no_usage,
 		       sum(input_uncached) AS input_uncached, sum(cache_read) AS cache_read, sum(output) AS output,
 		       sum(coalesce(cost, 0)) AS cost, sum(duration_us) AS duration_us
-		FROM usage_facts CROSS JOIN (VALUES ('minute'), ('hour'), ('day')) AS grains (grain)
-		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+		FROM usage_facts
+		CROSS JOIN LATERAL (SELECT '', '' UNION ALL SELECT * FROM jsonb_each_text(tags)) AS each (tag, value)
+		CROSS JOIN (VALUES ('minute'), ('hour'), ('day')) AS grains (grain)
+		WHERE tag = '' OR grain <> 'minute'
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+	), kept AS (
+		SELECT '' AS tag, '' AS value, tenant_id, grain, bucket, key_id, provider, model, route, outcome,
+		       requests, unpriced, no_usage, input_uncached, cache_read, output, cost, duration_us FROM rollups
+		UNION ALL
+		SELECT tag, value, tenant_id, grain, bucket, key_id, provider, model, route, outcome,
+		       requests, unpriced, no_usage, input_uncached, cache_read, output, cost, duration_us FROM tag_rollups
 	)
 	SELECT count(*) FROM summed s
-	FULL JOIN rollups r USING (tenant_id, grain, bucket, key_id, provider, model, route, outcome)
+	FULL JOIN kept r USING (tag, value, tenant_id, grain, bucket, key_id, provider, model, route, outcome)
 	WHERE (s.requests, s.unpriced, s.no_usage, s.input_uncached, s.cache_read, s.output, s.cost, s.duration_us)
 		IS DISTINCT FROM (r.requests, r.unpriced, r.no_usage, r.input_uncached, r.cache_read, r.output, r.cost, r.duration_us)`
 

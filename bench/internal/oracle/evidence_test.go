@@ -17,6 +17,7 @@ const (
 	question = `{"model":"m"}`
 	answer   = `{"choices":[{"message":{"content":"woven"}}]}`
 	started  = "2026-03-04 05:06:07+00"
+	tags     = `["r0", {"env": "", "team": "weft"}]`
 )
 
 // TestRead has one trace with its fact and rollups, which are then spoilt one by one.
@@ -56,7 +57,7 @@ func TestRead(t *testing.T) {
 			finish_reasons, tool_names, usage_source, service_tier, region, tags, end_user, session_id, content_mode, attempts,
 			producer_id, producer_epoch, producer_seq)
 		VALUES ('a', $1, $2, 'k', 'chat', 'r', 'm', 'm', 'm', 'p', 'openai', false, 'completed', 200, '', 5, 1, 1, 0,
-			'{}', '{}', 'provider', '', '', '{"request": "r0"}', '', '', 'full', '[]', 'gw', 1, 1)`, started, traceID)
+			'{}', '{}', 'provider', '', '', '{"team": "weft", "env": ""}', '', 'r0', 'full', '[]', 'gw', 1, 1)`, started, traceID)
 	seal := func(field envelope.Field, text string) envelope.Sealed {
 		t.Helper()
 		s, err := key.Seal(field, []byte(text), envelope.Zstd)
@@ -74,13 +75,16 @@ func TestRead(t *testing.T) {
 		answered.Ciphertext, answered.IV, int16(answered.Codec), answered.PlainLen)
 	exec(`INSERT INTO usage_facts (tenant_id, started_at, trace_id, key_id, route, endpoint, provider, provider_kind, model, outcome,
 			http_status, stream, duration_us, usage_source, input_uncached, cache_read, cache_write, cache_write_1h, output, reasoning,
-			cost, cost_status, price_version)
-		VALUES ('a', $1, $2, 'k', 'r', 'chat', 'p', 'openai', 'm', 'completed', 200, false, 5, 'provider', 1, 2, 0, 0, 3, 0, 70, 'priced', 'v')`,
+			cost, cost_status, price_version, tags, session_id)
+		VALUES ('a', $1, $2, 'k', 'r', 'chat', 'p', 'openai', 'm', 'completed', 200, false, 5, 'provider', 1, 2, 0, 0, 3, 0, 70, 'priced', 'v', '{"team": "weft", "env": ""}', 'r0')`,
 		started, traceID)
 	exec(`INSERT INTO rollups (tenant_id, grain, bucket, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
 			input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist)
 		SELECT 'a', grain, date_trunc(grain, $1::timestamptz, 'UTC'), 'k', 'p', 'm', 'r', 'completed', 1, 0, 0, 1, 2, 0, 3, 0, 70, 5, '{}', '{}'
 		FROM (VALUES ('minute'), ('hour'), ('day')) AS grains (grain)`, started)
+	exec(`INSERT INTO tag_rollups SELECT tenant_id, grain, tag, bucket, value, key_id, provider, model, route, outcome, requests, unpriced, no_usage,
+			input_uncached, cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist
+		FROM rollups CROSS JOIN (VALUES ('team', 'weft'), ('env', '')) AS tags (tag, value) WHERE grain <> 'minute'`)
 
 	read := func(every int) *oracle.Evidence {
 		t.Helper()
@@ -91,11 +95,11 @@ func TestRead(t *testing.T) {
 		return e
 	}
 	e := read(1)
-	want := oracle.Trace{ID: traceID, Tenant: "a", Outcome: "completed", Asked: ledger.DigestOf(question), Text: ledger.DigestOf("woven"), Read: true}
+	want := oracle.Trace{ID: traceID, Tenant: "a", Outcome: "completed", Tags: tags, Asked: ledger.DigestOf(question), Text: ledger.DigestOf("woven"), Read: true}
 	if got := e.Traces["r0"]; len(got) != 1 || got[0] != want {
 		t.Errorf("traces: got %v, want %v", got, want)
 	}
-	if got := e.Facts[traceID]; len(got) != 1 || got[0] != (oracle.Fact{Tenant: "a", Outcome: "completed", Cost: 70}) {
+	if got := e.Facts[traceID]; len(got) != 1 || got[0] != (oracle.Fact{Tenant: "a", Outcome: "completed", Tags: tags, Cost: 70}) {
 		t.Errorf("facts: got %v", got)
 	}
 	if e.Gaps != 0 || e.Dead != 0 || e.Rollups != 0 {
@@ -107,11 +111,14 @@ func TestRead(t *testing.T) {
 
 	for _, c := range []struct {
 		what, spoil string
-		wrong       int64 // rows of rollups
+		wrong       int64 // rows of rollups and tag_rollups
 	}{
 		{"cost of one grain", `UPDATE rollups SET cost = cost + 1 WHERE grain = 'hour'`, 1},
 		{"rollup gone", `DELETE FROM rollups WHERE grain = 'day'`, 2},
 		{"rollup without facts", `UPDATE rollups SET bucket = bucket + interval '1 minute' WHERE grain = 'minute'`, 4},
+		{"cost of a tag", `UPDATE tag_rollups SET cost = cost + 1 WHERE grain = 'hour' AND tag = 'team'`, 5},
+		{"tag gone", `DELETE FROM tag_rollups WHERE tag = 'env'`, 7},
+		{"another value", `UPDATE tag_rollups SET value = 'warp' WHERE grain = 'day'`, 9},
 	} {
 		exec(c.spoil)
 		if got := read(1).Rollups; got != c.wrong {

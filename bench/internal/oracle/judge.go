@@ -28,11 +28,11 @@ type Verdict struct {
 	Withheld int                 // traces completed whose client did not get the end: it died with the gateway or the connection, or never came
 	Cost     int64               // picodollars expected of answered requests
 
-	Lost         int // requests that a client saw the end of, or a provider saw, without a trace
-	LostFacts    int // traces without a fact
-	Duplicated   int // traces or facts too many
-	Unknown      int // traces or facts of no request
-	WrongOutcome int
+	Lost         int   // requests that a client saw the end of, or a provider saw, without a trace
+	LostFacts    int   // traces without a fact
+	Duplicated   int   // traces or facts too many
+	Unknown      int   // traces or facts of no request
+	WrongOutcome int   // or a fact that says something else than its trace
 	WrongText    int   // traces whose bodies are not what the client sent and read, and answers that are not what the provider sent
 	CostOff      int64 // picodollars, the sum of absolute differences
 	Rollups      int64
@@ -160,7 +160,7 @@ func (v *Verdict) fact(l *ledger.Line, t *Trace, facts []Fact) {
 		v.CostOff += max(off, -off)
 		v.example("%s: cost %d, want %d (%s)", l.ID, cost, want, t.Outcome)
 	}
-	if facts[0].Tenant != t.Tenant || facts[0].Outcome != t.Outcome {
+	if facts[0].Tenant != t.Tenant || facts[0].Outcome != t.Outcome || facts[0].Tags != t.Tags {
 		v.WrongOutcome++
 		v.example("%s: the fact is %v, the trace %v", l.ID, facts[0], *t)
 	}

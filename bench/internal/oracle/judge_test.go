@@ -122,6 +122,10 @@ func TestJudge(t *testing.T) {
 			func(_ []ledger.Line, e *oracle.Evidence) { e.Facts["t2"][0].Outcome = "failed" },
 			func(v *oracle.Verdict) int64 { return int64(v.WrongOutcome) },
 		},
+		"fact with other tags": {
+			func(_ []ledger.Line, e *oracle.Evidence) { e.Facts["t0"][0].Tags = `["r0", {"team": "weft"}]` },
+			func(v *oracle.Verdict) int64 { return int64(v.WrongOutcome) },
+		},
 		"another answer in the trace": {
 			func(_ []ledger.Line, e *oracle.Evidence) { e.Traces["r0"][0].Text = ledger.DigestOf("torn") },
 			func(v *oracle.Verdict) int64 { return int64(v.WrongText) },

@@ -72,6 +72,7 @@ type Plan struct {
 	Words    []string
 	Pause    time.Duration // of the provider, between words, or before a plain answer
 	Usage    Usage
+	Tags     map[string]string // of the request: a few names, each with some values
 
 	Leave      time.Duration // when the client leaves, if it is Abandoned; 0: it does not
 	LeaveAfter int           // likewise, after how many events of a stream
@@ -81,6 +82,9 @@ type Plan struct {
 
 // words of answers: some need escaping in JSON, some more than a byte a letter.
 var words = strings.Fields("loom warp weft \"shuttle\" heddle reed tréadle bobbin \\twill\\ selvage 織機 fringe sett harness knot")
+
+// tagNames are those of tags; a request has most of them.
+var tagNames = []string{"team", "feature", "größe \"x\""}
 
 // New makes the plan of a seed. Every answer holds the canary.
 func New(seed uint64, canary string) Plan {
@@ -132,6 +136,12 @@ func New(seed uint64, canary string) Plan {
 	if !p.Stream && p.Pause > 0 {
 		p.Pause *= 20
 	}
+	p.Tags = make(map[string]string)
+	for i, name := range tagNames {
+		if r.IntN(4) > 0 {
+			p.Tags[name] = words[r.IntN(3+4*i)]
+		}
+	}
 	return p
 }
 
@@ -164,14 +174,14 @@ func (p *Plan) Cost() int64 {
 	return (u.Prompt-u.Cached)*price.Input + u.Cached*price.CachedInput + u.Completion*price.Output
 }
 
-// TagRequest is the metadata field that carries a request's number into its trace.
-const TagRequest = "request"
+// SessionHeader carries a request's number into its trace, as its session: one of its own.
+const SessionHeader = "X-Loom-Session-Id"
 
 type request struct {
 	Model         string            `json:"model"`
 	Stream        bool              `json:"stream,omitempty"`
 	StreamOptions map[string]bool   `json:"stream_options,omitempty"`
-	Metadata      map[string]string `json:"metadata"`
+	Metadata      map[string]string `json:"metadata,omitempty"`
 	Messages      []message         `json:"messages"`
 }
 
@@ -191,10 +201,10 @@ func (p *Plan) noiseText() string {
 	return " " + base64.StdEncoding.EncodeToString(b)
 }
 
-// Body of the request; id is its number in the ledger.
-func (p *Plan) Body(id, canary string) ([]byte, error) {
+// Body of the request.
+func (p *Plan) Body(canary string) ([]byte, error) {
 	r := request{
-		Model: p.Model, Stream: p.Stream, Metadata: map[string]string{TagRequest: id},
+		Model: p.Model, Stream: p.Stream, Metadata: p.Tags,
 		Messages: []message{{Role: "user", Content: fmt.Sprintf("seed=%d %s", p.Seed, canary) + p.noiseText()}},
 	}
 	if p.Stream && p.AskUsage {
