@@ -30,7 +30,13 @@ type summary struct {
 		quantiles
 		Previous quantiles `json:"previous"`
 	} `json:"latency_ms"`
-	TTFT quantiles `json:"ttft_ms"`
+	TTFT  quantiles `json:"ttft_ms"`
+	Spark struct {
+		T                        []int64
+		Requests, Errors, Tokens []float64
+		Cost                     []*float64 `json:"cost_usd"`
+		LatencyP95               []*float64 `json:"latency_p95_ms"`
+	}
 }
 
 type timeseries struct {
