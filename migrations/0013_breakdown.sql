@@ -44,3 +44,6 @@ GRANT SELECT ON tag_rollups TO loom_dashboard, loom_admin;
 -- What was recorded lately, for those who watch. Rows lie in the order of their recording,
 -- so that an index of ranges is enough, and costs the recorder next to nothing.
 CREATE INDEX traces_recorded_at ON traces USING brin (recorded_at) WITH (pages_per_range = 16, autosummarize = on);
+
+-- How far the ledger is with each gateway, for those who operate Loom.
+GRANT SELECT ON producers_accounted TO loom_admin;

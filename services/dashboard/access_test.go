@@ -53,6 +53,7 @@ func samples(traceID, keyID string) map[string]sample {
 		"POST /api/v1/admin/tenants/:id/data-keys":           {path: "/api/v1/admin/tenants/acme/data-keys", want: makes},
 		"POST /api/v1/admin/tenants/:id/data-keys/reencrypt": {path: "/api/v1/admin/tenants/acme/data-keys/reencrypt", body: map[string]bool{"dry_run": true}, want: admin},
 		"POST /api/v1/admin/tenants/:id/data-keys/shred":     {path: "/api/v1/admin/tenants/acme/data-keys/shred", body: map[string]bool{"dry_run": true}, want: admin},
+		"GET /api/v1/admin/pipeline":                         {want: admin},
 		"GET /api/v1/admin/verify":                           {want: admin},
 		"GET /api/v1/admin/dead":                             {want: admin},
 		"GET /api/v1/admin/dead/:id":                         {path: "/api/v1/admin/dead/1", want: admin},

@@ -15,11 +15,12 @@ type count struct{ Value, Previous int64 }
 type quantiles struct{ P50, P95, P99 *float64 }
 
 type summary struct {
-	From     time.Time `json:"from"`
-	To       time.Time `json:"to"`
-	Requests count     `json:"requests"`
-	Errors   count     `json:"errors"`
-	Canceled count     `json:"canceled"`
+	From     time.Time  `json:"from"`
+	To       time.Time  `json:"to"`
+	FreshTo  *time.Time `json:"fresh_to"`
+	Requests count      `json:"requests"`
+	Errors   count      `json:"errors"`
+	Canceled count      `json:"canceled"`
 	Cost     struct {
 		Value, Previous *string
 	} `json:"cost_usd"`

@@ -71,6 +71,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, tenantData + "/reencrypt", admin, a.reencrypt},
 		{http.MethodPost, tenantData + "/shred", admin, a.shred},
 
+		{http.MethodGet, "/api/v1/admin/pipeline", admin, a.pipeline},
 		{http.MethodGet, verifying, admin, a.verify},
 		{http.MethodPost, gaps, admin, a.acknowledgeGap},
 		{http.MethodGet, deadEvents, admin, a.listDead},

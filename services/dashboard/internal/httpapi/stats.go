@@ -19,6 +19,7 @@ func (a *API) summary(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.FreshTo = a.Pipeline.To()
 	return c.JSON(http.StatusOK, s)
 }
 
