@@ -72,3 +72,6 @@ $$;
 REVOKE ALL ON FUNCTION loom_make_projections(text, text[]) FROM PUBLIC;
 
 SELECT loom_make_projections('public', '{tag_rollups}');
+
+-- How far the ledger is with each gateway, for those who operate Loom.
+GRANT SELECT ON producers_accounted TO loom_admin;

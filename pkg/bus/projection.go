@@ -185,6 +185,9 @@ func Lag(ctx context.Context, js jetstream.JetStream, durable string) (uint64, e
 type Progress struct {
 	Unsettled uint64    // as Lag counts
 	Settled   time.Time // every event that was stored before, by the broker's clock, is settled
+
+	Pending     uint64 // of those not settled, not delivered yet
+	Redelivered int    // of those delivered and not settled, more than once
 }
 
 // ProgressOf asks how far durable has come by now.
@@ -198,7 +201,10 @@ func ProgressOf(ctx context.Context, js jetstream.JetStream, durable string, now
 		return Progress{}, fmt.Errorf("consumer %s: %w", durable, err)
 	}
 	info := consumer.CachedInfo() // just fetched
-	p := Progress{Unsettled: info.NumPending + uint64(max(0, info.NumAckPending)), Settled: now}
+	p := Progress{
+		Unsettled: info.NumPending + uint64(max(0, info.NumAckPending)), Settled: now,
+		Pending: info.NumPending, Redelivered: info.NumRedelivered,
+	}
 	if p.Unsettled == 0 {
 		return p, nil
 	}

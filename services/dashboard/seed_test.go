@@ -22,6 +22,10 @@ type seeded struct {
 	cost                                  int64 // picodollars
 	costStatus, unpricedWhy               string
 	pending                               bool // not accounted yet
+	tags                                  map[string]string
+	session                               string
+	status, attempts                      int
+	stream                                bool
 	request, response                     *string
 }
 
@@ -30,6 +34,7 @@ func (r *rig) trace(at time.Time, edit ...func(*seeded)) *seeded {
 		tenant: "acme", key: r.keyID, model: "gpt-4o-mini", provider: "openai", outcome: "completed",
 		at: at.UTC().Truncate(time.Microsecond), id: uuid.Must(uuid.NewV7()), latency: 1_234_567, ttft: 200_000,
 		input: 100, cached: 20, output: 30, cost: 120_000_000, costStatus: "priced",
+		tags: map[string]string{"team": "search"}, session: "s1", status: 200, attempts: 1, stream: true,
 	}
 	for _, f := range edit {
 		f(s)
@@ -42,13 +47,17 @@ func (r *rig) insert(t *testing.T, all ...*seeded) {
 	for _, s := range all {
 		r.exec(t, `SELECT loom_ensure_partitions($1::date, 2)`, s.at.Add(-24*time.Hour))
 		r.exec(t, `SELECT loom_ensure_partitions($1::date, 2)`, s.at)
-		status, class := 200, ""
+		class := ""
 		if s.outcome == "failed" {
-			status, class = 502, "upstream_error"
+			s.status, class = 502, "upstream_error"
 		}
-		attempts, err := json.Marshal([]map[string]any{{
-			"provider": s.provider, "model": s.model, "status": status, "error_class": class, "start_us": 150, "duration_us": s.latency - 150,
-		}})
+		calls := make([]map[string]any, s.attempts)
+		for i := range calls {
+			calls[i] = map[string]any{
+				"provider": s.provider, "model": s.model, "status": s.status, "error_class": class, "start_us": 150, "duration_us": s.latency - 150,
+			}
+		}
+		attempts, err := json.Marshal(calls)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,10 +66,11 @@ func (r *rig) insert(t *testing.T, all ...*seeded) {
 			    provider, provider_kind, stream, outcome, http_status, error_class, duration_us, ttft_us, gap_p50_us, gap_p99_us,
 			    request_bytes, response_bytes, chunks, finish_reasons, tool_names, usage_raw, usage_source, service_tier, region, tags,
 			    end_user, session_id, content_mode, attempts, producer_id, producer_epoch, producer_seq)
-			VALUES ($1, $2, $3, $4, 'chat.completions', 'gpt-*', $5, '', $5, $6, 'openai', true, $7, $8, $9, $10, nullif($11, 0), NULL, NULL,
-			    512, 2048, 7, '{stop}', '{}', '{"prompt_tokens": 100,  "completion_tokens": 30}', 'provider', '', '', '{"team": "search"}', 'u1', 's1', 'full', $12,
+			VALUES ($1, $2, $3, $4, 'chat.completions', 'gpt-*', $5, '', $5, $6, 'openai', $13, $7, $8, $9, $10, nullif($11, 0), NULL, NULL,
+			    512, 2048, 7, '{stop}', '{}', '{"prompt_tokens": 100,  "completion_tokens": 30}', 'provider', '', '', $14, 'u1', $15, 'full', $12,
 			    'gw-1', 3, 44)`,
-			s.tenant, s.at, s.id, s.key, s.model, s.provider, s.outcome, status, class, s.latency, s.ttft, attempts)
+			s.tenant, s.at, s.id, s.key, s.model, s.provider, s.outcome, s.status, class, s.latency, s.ttft, attempts,
+			s.stream, s.tags, s.session)
 		r.insertBodies(t, s)
 		if !s.pending {
 			r.insertFact(t, s)
@@ -115,7 +125,7 @@ func (r *rig) dataKey(t *testing.T, tenantID string) *envelope.DataKey {
 	return key
 }
 
-// insertFact accounts s as analytics does: the fact, and its share of three rollups.
+// insertFact accounts s as analytics does: the fact, and its share of the rollups.
 func (r *rig) insertFact(t *testing.T, s *seeded) {
 	t.Helper()
 	var cost any
@@ -131,9 +141,10 @@ func (r *rig) insertFact(t *testing.T, s *seeded) {
 	r.exec(t, `
 		INSERT INTO usage_facts (tenant_id, started_at, trace_id, key_id, route, endpoint, provider, provider_kind, model, outcome, http_status,
 		    stream, duration_us, ttft_us, usage_source, input_uncached, cache_read, cache_write, cache_write_1h, output, reasoning, cost, cost_status,
-		    unpriced_why, price_version)
-		VALUES ($1, $2, $3, $4, 'gpt-*', 'chat.completions', $5, 'openai', $6, $7, 200, true, $8, nullif($9, 0), 'provider', $10, $11, 0, 0, $12, 0, $13, $14, $15, 'book-1')`,
-		s.tenant, s.at, s.id, s.key, s.provider, s.model, s.outcome, s.latency, s.ttft, s.input-s.cached, s.cached, s.output, cost, s.costStatus, s.unpricedWhy)
+		    unpriced_why, price_version, tags, session_id, attempts)
+		VALUES ($1, $2, $3, $4, 'gpt-*', 'chat.completions', $5, 'openai', $6, $7, $16, $17, $8, nullif($9, 0), 'provider', $10, $11, 0, 0, $12, 0, $13, $14, $15, 'book-1', $18, $19, $20)`,
+		s.tenant, s.at, s.id, s.key, s.provider, s.model, s.outcome, s.latency, s.ttft, s.input-s.cached, s.cached, s.output, cost, s.costStatus, s.unpricedWhy,
+		s.status, s.stream, s.tags, s.session, s.attempts)
 	var ttft []int64
 	if s.ttft > 0 {
 		ttft = histogram.Add(nil, s.ttft)
@@ -153,6 +164,22 @@ func (r *rig) insertFact(t *testing.T, s *seeded) {
 			    duration_hist = hist_add(rollups.duration_hist, excluded.duration_hist), ttft_hist = hist_add(rollups.ttft_hist, excluded.ttft_hist)`,
 			s.tenant, grain, s.at, s.key, s.provider, s.model, s.outcome, unpriced, noUsage, s.input-s.cached, s.cached, s.output, cost, s.latency,
 			histogram.Add(nil, s.latency), ttft)
+		if grain == "minute" {
+			continue
+		}
+		for tag, value := range s.tags {
+			r.exec(t, `
+			INSERT INTO tag_rollups (tenant_id, grain, tag, bucket, value, key_id, provider, model, route, outcome, requests, unpriced, no_usage, input_uncached,
+			    cache_read, cache_write, output, reasoning, cost, duration_us, duration_hist, ttft_hist)
+			VALUES ($1, $2, $17, date_trunc($2, $3::timestamptz, 'UTC'), $18, $4, $5, $6, 'gpt-*', $7, 1, $8, $9, $10, $11, 0, $12, 0, coalesce($13::numeric, 0), $14, $15, $16)
+			ON CONFLICT (tenant_id, grain, tag, bucket, value, key_id, provider, model, route, outcome) DO UPDATE SET
+			    requests = tag_rollups.requests + 1, unpriced = tag_rollups.unpriced + excluded.unpriced, no_usage = tag_rollups.no_usage + excluded.no_usage,
+			    input_uncached = tag_rollups.input_uncached + excluded.input_uncached, cache_read = tag_rollups.cache_read + excluded.cache_read,
+			    output = tag_rollups.output + excluded.output, cost = tag_rollups.cost + excluded.cost, duration_us = tag_rollups.duration_us + excluded.duration_us,
+			    duration_hist = hist_add(tag_rollups.duration_hist, excluded.duration_hist), ttft_hist = hist_add(tag_rollups.ttft_hist, excluded.ttft_hist)`,
+				s.tenant, grain, s.at, s.key, s.provider, s.model, s.outcome, unpriced, noUsage, s.input-s.cached, s.cached, s.output, cost, s.latency,
+				histogram.Add(nil, s.latency), ttft, tag, value)
+		}
 	}
 }
 

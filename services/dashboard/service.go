@@ -25,6 +25,7 @@ import (
 	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/httpapi"
 	"loom.internal/services/dashboard/internal/keyring"
+	"loom.internal/services/dashboard/internal/pipeline"
 	"loom.internal/services/dashboard/internal/push"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
@@ -73,6 +74,7 @@ type Service struct {
 	keys   *keyring.Keyring
 	push   *push.Pusher
 	gauges *verify.Gauges
+	pipe   *pipeline.Pipeline
 	api    *httpapi.API
 }
 
@@ -110,6 +112,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.pipe, err = pipeline.New(d.AdminDB, d.NATS, d.Log, d.Now)
+	if err != nil {
+		return nil, err
+	}
 	desk, err := dead.New(d.AdminDB, d.NATS)
 	if err != nil {
 		return nil, err
@@ -120,7 +126,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s.api, err = httpapi.New(httpapi.Options{
 		Auth: s.auth, Limiter: limiter, Traces: reader, Keys: keys, Stats: stats.NewReader(d.DB), Admin: s.admin,
-		Push: s.push.Push, Verifier: verifier, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
+		Push: s.push.Push, Verifier: verifier, Pipeline: s.pipe, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
 		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
 	})
 	if err != nil {
@@ -162,6 +168,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { s.sweep(ctx); return nil })
 	g.Go(func() error { return s.keepKeys(ctx) })
 	g.Go(func() error { s.gauges.Run(ctx); return nil })
+	g.Go(func() error { s.pipe.Run(ctx); return nil })
 	return g.Wait()
 }
 

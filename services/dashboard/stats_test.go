@@ -15,11 +15,12 @@ type count struct{ Value, Previous int64 }
 type quantiles struct{ P50, P95, P99 *float64 }
 
 type summary struct {
-	From     time.Time `json:"from"`
-	To       time.Time `json:"to"`
-	Requests count     `json:"requests"`
-	Errors   count     `json:"errors"`
-	Canceled count     `json:"canceled"`
+	From     time.Time  `json:"from"`
+	To       time.Time  `json:"to"`
+	FreshTo  *time.Time `json:"fresh_to"`
+	Requests count      `json:"requests"`
+	Errors   count      `json:"errors"`
+	Canceled count      `json:"canceled"`
 	Cost     struct {
 		Value, Previous *string
 	} `json:"cost_usd"`
@@ -30,7 +31,13 @@ type summary struct {
 		quantiles
 		Previous quantiles `json:"previous"`
 	} `json:"latency_ms"`
-	TTFT quantiles `json:"ttft_ms"`
+	TTFT  quantiles `json:"ttft_ms"`
+	Spark struct {
+		T                        []int64
+		Requests, Errors, Tokens []float64
+		Cost                     []*float64 `json:"cost_usd"`
+		LatencyP95               []*float64 `json:"latency_p95_ms"`
+	}
 }
 
 type timeseries struct {

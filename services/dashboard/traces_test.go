@@ -28,6 +28,7 @@ type traceItem struct {
 	CostStatus   string            `json:"cost_status"`
 	Attempts     int               `json:"attempts"`
 	Tags         map[string]string `json:"tags"`
+	SessionID    string            `json:"session_id"`
 }
 
 type tracePage struct {
@@ -69,6 +70,7 @@ func TestListShowsWhatIsKnown(t *testing.T) {
 	for i, s := range []*seeded{priced, pending, unpriced, noUsage, unreadable} {
 		want[i].ID, want[i].StartedAt, want[i].Model, want[i].KeyName = s.id.String(), s.at, "gpt-4o-mini", "all"
 		want[i].LatencyMS, want[i].TTFTMS, want[i].Attempts, want[i].Tags = 1234.567, new(200.0), 1, map[string]string{"team": "search"}
+		want[i].SessionID = "s1"
 	}
 	want[3].TTFTMS = nil
 	if diff := cmp.Diff(want, page.Items); diff != "" {
@@ -103,6 +105,10 @@ func TestListFilters(t *testing.T) {
 		{"status=error", []*seeded{b, d}},
 		{"status=ok&outcome=failed", nil},
 		{"status=error&model=a", []*seeded{d}},
+		{"tag=team:search&min_latency_ms=1234.567&retried=false&stream=true&session=s1&http_status=200", []*seeded{a, c, d}},
+		{"min_latency_ms=1234.568", nil},
+		{"min_cost_usd=0.00012&cost_status=priced&cached=true", []*seeded{a, b, c, d}},
+		{"min_cost_usd=0.000120000001", nil},
 		{"from=" + d.at.Format(time.RFC3339Nano) + "&to=" + c.at.Format(time.RFC3339Nano), []*seeded{d}},
 	} {
 		var page tracePage
@@ -187,6 +193,10 @@ func TestCursorHoldsForItsQueryOnly(t *testing.T) {
 	raw[20] ^= 1
 	for name, c := range map[string]call{
 		"other filter":  {key: r.acme, path: "?range=1h&model=a&cursor=" + good},
+		"other tag":     {key: r.acme, path: "?range=1h&tag=team:search&cursor=" + good},
+		"other cost":    {key: r.acme, path: "?range=1h&min_cost_usd=0&cursor=" + good},
+		"other latency": {key: r.acme, path: "?range=1h&min_latency_ms=0&cursor=" + good},
+		"other session": {key: r.acme, path: "?range=1h&session=s1&cursor=" + good},
 		"other range":   {key: r.acme, path: "?range=6h&cursor=" + good},
 		"other tenant":  {key: r.other, path: "?range=1h&cursor=" + good},
 		"changed":       {key: r.acme, path: "?range=1h&cursor=" + base64.RawURLEncoding.EncodeToString(raw)},

@@ -18,6 +18,7 @@ import (
 	"loom.internal/services/dashboard/internal/auth"
 	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/keyring"
+	"loom.internal/services/dashboard/internal/pipeline"
 	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
@@ -34,6 +35,7 @@ type Options struct {
 	Push    func(context.Context) error // tells gateways of what was changed
 
 	Verifier *verify.Verifier
+	Pipeline *pipeline.Pipeline
 	Dead     *dead.Desk
 
 	UI      http.Handler // for every path that is not the API's, base path included

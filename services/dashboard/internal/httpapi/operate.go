@@ -26,6 +26,17 @@ func (a *API) verify(c echo.Context) error {
 	return c.JSON(http.StatusOK, report)
 }
 
+func (a *API) pipeline(c echo.Context) error {
+	if err := noParams(c); err != nil {
+		return err
+	}
+	state, err := a.Pipeline.Read(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, state)
+}
+
 func (a *API) listDead(c echo.Context) error {
 	p := paramsOf(c)
 	before := p.number("cursor", math.MaxInt64, 1, math.MaxInt64)

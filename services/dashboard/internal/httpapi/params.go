@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +20,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"loom.internal/pkg/manifest"
+	"loom.internal/pkg/pricing"
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/query"
+	"loom.internal/services/dashboard/internal/stats"
 )
 
 // Bounds of what callers send.
@@ -28,7 +32,12 @@ const (
 	maxManifest   = 4 << 20
 	maxRepeats    = 20
 	maxParamBytes = 512
+	maxBy         = 128
+	maxLatency    = 86_400_000 // a day
 )
+
+// amount is what a number of dollars looks like.
+var amount = regexp.MustCompile(`^[0-9]{1,6}([.][0-9]{1,12})?$`)
 
 // params reads a query string strictly: what is unknown, repeated or malformed is an
 // error that names it. The first error is kept for done.
@@ -152,16 +161,77 @@ func (p *params) instant(name, v string) time.Time {
 }
 
 func (p *params) filter() query.Filter {
-	f := query.Filter{Models: p.list("model"), Providers: p.list("provider"), Keys: p.list("key"), Outcomes: p.list("outcome")}
-	for _, o := range f.Outcomes {
-		if !slices.Contains(query.Outcomes(), o) {
-			p.bad("outcome", "use some of "+strings.Join(query.Outcomes(), ", "))
+	f := query.Filter{
+		Models: p.list("model"), Providers: p.list("provider"), Keys: p.list("key"), Outcomes: p.some("outcome", query.Outcomes()),
+		Sessions: p.list("session"), CostStatuses: p.some("cost_status", query.CostStatuses()),
+		Stream: p.flag("stream"), Cached: p.flag("cached"), Retried: p.flag("retried"),
+	}
+	for _, tag := range p.list("tag") {
+		name, value, ok := strings.Cut(tag, ":")
+		if !ok || name == "" {
+			p.bad("tag", "is a tag's name and its value, with a colon between them")
+			break
 		}
+		f = f.WithTag(name, value)
+	}
+	for _, text := range p.list("http_status") {
+		status, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || status < 0 || status > 599 {
+			p.bad("http_status", "must be a number from 0 to 599")
+			break
+		}
+		f.HTTPStatuses = append(f.HTTPStatuses, int32(status))
+	}
+	if usd := p.one("min_cost_usd"); usd != "" {
+		least, err := pricing.ParseUSD(usd)
+		if err != nil || !amount.MatchString(usd) {
+			p.bad("min_cost_usd", "must be US dollars such as 0.25, below a million and with at most 12 decimals")
+		}
+		f.MinCost = &least
+	}
+	if ms := p.one("min_latency_ms"); ms != "" {
+		least, err := strconv.ParseFloat(ms, 64)
+		if err != nil || !(least >= 0 && least <= maxLatency) {
+			p.bad("min_latency_ms", fmt.Sprintf("must be a number from 0 to %d", maxLatency))
+		}
+		f.MinLatency = new(int64(math.Ceil(least * 1000)))
 	}
 	if status := p.enum("status", "ok", "error"); status != "" {
 		f = f.WithStatus(status)
 	}
 	return f
+}
+
+// some are words out of those allowed.
+func (p *params) some(name string, allowed []string) []string {
+	words := p.list(name)
+	for _, w := range words {
+		if !slices.Contains(allowed, w) {
+			p.bad(name, "use some of "+strings.Join(allowed, ", "))
+		}
+	}
+	return words
+}
+
+// flag is true or false; nil when it is absent.
+func (p *params) flag(name string) *bool {
+	v := p.enum(name, "true", "false")
+	if v == "" {
+		return nil
+	}
+	return new(v == "true")
+}
+
+// by is what requests are split by; standard when it is absent.
+func (p *params) by(standard string, groups []string) string {
+	v := p.one("by")
+	if v == "" {
+		return standard
+	}
+	if len(v) > maxBy || !stats.ValidGroup(v, groups) {
+		p.bad("by", "use one of "+strings.Join(groups, ", ")+", or tag: and the name of a tag")
+	}
+	return v
 }
 
 // done is the first error, or one for a parameter nobody asked for.

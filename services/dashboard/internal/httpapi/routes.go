@@ -54,6 +54,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, trace + "/payload", decrypt, a.getPayload},
 		{http.MethodGet, "/api/v1/summary", reader, a.summary},
 		{http.MethodGet, "/api/v1/timeseries", reader, a.timeseries},
+		{http.MethodGet, "/api/v1/facets", reader, a.facets},
 
 		{http.MethodPost, "/api/v1/admin/apply", admin, a.apply},
 		{http.MethodGet, tenants, admin, a.listTenants},
@@ -70,6 +71,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, tenantData + "/reencrypt", admin, a.reencrypt},
 		{http.MethodPost, tenantData + "/shred", admin, a.shred},
 
+		{http.MethodGet, "/api/v1/admin/pipeline", admin, a.pipeline},
 		{http.MethodGet, verifying, admin, a.verify},
 		{http.MethodPost, gaps, admin, a.acknowledgeGap},
 		{http.MethodGet, deadEvents, admin, a.listDead},

@@ -6,7 +6,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"loom.internal/services/dashboard/internal/stats"
 	"loom.internal/services/dashboard/internal/traces"
 )
 
@@ -62,39 +61,4 @@ func (a *API) getPayload(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, payload)
-}
-
-func (a *API) summary(c echo.Context) error {
-	p := paramsOf(c)
-	f := p.filter()
-	w, _ := p.window(a.Now())
-	if err := p.done(); err != nil {
-		return err
-	}
-	s, err := a.Stats.Summary(c.Request().Context(), tenantID(c), w, f)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, s)
-}
-
-func (a *API) timeseries(c echo.Context) error {
-	p := paramsOf(c)
-	q := stats.SeriesQuery{
-		TenantID: tenantID(c), Filter: p.filter(),
-		Metric: p.enum("metric", stats.Metrics()...), By: p.enum("by", stats.Groups()...),
-	}
-	now := a.Now()
-	q.Window, _ = p.window(now)
-	if q.Metric == "" {
-		p.bad("metric", "is missing")
-	}
-	if err := p.done(); err != nil {
-		return err
-	}
-	ts, err := a.Stats.Timeseries(c.Request().Context(), q, now)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, ts)
 }

@@ -21,8 +21,8 @@ func Segments(w query.Window, coarsest time.Duration) []Segment {
 	return all
 }
 
-// StepOf is stepOf and floor, for tests.
+// StepOf is stepOf of a time series and floor, for tests.
 func StepOf(w query.Window) (step time.Duration, first time.Time) {
-	step = stepOf(w)
+	step = stepOf(w, time.Minute, MaxPoints)
 	return step, floor(w.From, step)
 }

@@ -1,88 +1,86 @@
 package stats
 
 import (
-	"context"
-	"fmt"
-	"strconv"
-
-	"github.com/jackc/pgx/v5"
+	"encoding/binary"
+	"errors"
+	"slices"
 
 	"loom.internal/pkg/histogram"
 )
 
-// readQuantiles reads latency or ttft: its p50, p95 and p99, or split, the p95 of each
-// group. Steps in which nothing was measured are nil.
-func readQuantiles(ctx context.Context, tx pgx.Tx, a pgx.NamedArgs, t []int64) ([]Series, error) {
-	rows, err := tx.Query(ctx, `
-		WITH r AS (
-		    SELECT extract(epoch FROM r.bucket)::bigint / @step::bigint * @step::bigint AS slot,
-		           CASE @by::text WHEN 'model' THEN r.model WHEN 'provider' THEN r.provider
-		                          WHEN 'key' THEN r.key_id WHEN 'outcome' THEN r.outcome ELSE 'total' END AS key,
-		           r.requests,
-		           CASE @metric::text WHEN 'ttft' THEN r.ttft_hist ELSE r.duration_hist END AS hist
-		    FROM unnest(@grains::text[], @froms::timestamptz[], @tos::timestamptz[]) AS s (grain, lo, hi)
-		    JOIN rollups r ON r.tenant_id = @tenant AND r.grain = s.grain AND r.bucket >= s.lo AND r.bucket < s.hi
-		    WHERE (@models::text[] IS NULL OR r.model = ANY (@models))
-		      AND (@providers::text[] IS NULL OR r.provider = ANY (@providers))
-		      AND (@keys::text[] IS NULL OR r.key_id = ANY (@keys))
-		      AND (@outcomes::text[] IS NULL OR r.outcome = ANY (@outcomes))
-		), top AS (
-		    SELECT key, row_number() OVER (ORDER BY sum(requests) DESC, key) AS rank
-		    FROM r GROUP BY key ORDER BY rank LIMIT @most
-		)
-		SELECT coalesce(top.rank, @most + 1) AS rank, CASE WHEN top.rank IS NULL THEN 'other' ELSE r.key END AS name,
-		       r.slot, r.hist[i], sum(r.hist[i + 1])::bigint
-		FROM r
-		LEFT JOIN top USING (key)
-		CROSS JOIN LATERAL generate_series(1, cardinality(r.hist), 2) AS i
-		GROUP BY 1, 2, 3, 4 ORDER BY 1, 3, 4`, a)
-	if err != nil {
-		return nil, fmt.Errorf("read histograms: %w", err)
+// errHistogram means that the database sent something else than histograms.
+var errHistogram = errors.New("a histogram is not as the database writes it")
+
+// hist counts durations by bucket.
+type hist map[int64]int64
+
+// add takes histograms in the form of array_send, one after the other: for each its
+// dimensions, flags and type, of each dimension the length and the first index, and of
+// each element its length and value. An empty array has no dimension.
+func (h hist) add(sent []byte) error {
+	u32 := func() (n uint32) {
+		n, sent = binary.BigEndian.Uint32(sent), sent[4:]
+		return n
 	}
-	type group struct {
-		rank  int64
-		name  string
-		hists map[int64][]int64 // by slot
-	}
-	var (
-		groups                []group
-		rank, slot, bucket, n int64
-		name                  string
-	)
-	_, err = pgx.ForEachRow(rows, []any{&rank, &name, &slot, &bucket, &n}, func() error {
-		if len(groups) == 0 || groups[len(groups)-1].rank != rank {
-			groups = append(groups, group{rank, name, make(map[int64][]int64)})
+	for len(sent) > 0 {
+		if len(sent) < 12 {
+			return errHistogram
 		}
-		hists := groups[len(groups)-1].hists
-		hists[slot] = append(hists[slot], bucket, n)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read histograms: %w", err)
-	}
-	series := []Series{}
-	for _, g := range groups {
-		if a["by"] == "" {
-			return []Series{
-				quantileSeries("p50", g.rank, g.hists, t, 0.50),
-				quantileSeries("p95", g.rank, g.hists, t, 0.95),
-				quantileSeries("p99", g.rank, g.hists, t, 0.99),
-			}, nil
+		dimensions := u32()
+		sent = sent[8:]
+		if dimensions == 0 {
+			continue
 		}
-		series = append(series, quantileSeries(g.name, g.rank, g.hists, t, 0.95))
+		if dimensions != 1 || len(sent) < 8 {
+			return errHistogram
+		}
+		n := int(u32())
+		sent = sent[4:]
+		if n%2 != 0 || len(sent)/12 < n {
+			return errHistogram
+		}
+		for i := 0; i < n; i += 2 {
+			if binary.BigEndian.Uint32(sent) != 8 || binary.BigEndian.Uint32(sent[12:]) != 8 {
+				return errHistogram
+			}
+			h[int64(binary.BigEndian.Uint64(sent[4:]))] += int64(binary.BigEndian.Uint64(sent[16:])) //nolint:gosec // both were signed
+			sent = sent[24:]
+		}
 	}
-	return series, nil
+	return nil
 }
 
-func quantileSeries(name string, rank int64, hists map[int64][]int64, t []int64, q float64) Series {
-	s := newSeries(name, rank, len(t))
-	var whole []int64
-	for i, slot := range t {
-		s.Values[i] = quantile(hists[slot], q)
-		whole = histogram.Merge(whole, hists[slot])
+// flat is h as package histogram has it.
+func (h hist) flat() []int64 {
+	buckets := make([]int64, 0, len(h))
+	for bucket, n := range h {
+		if n > 0 { // what was added and taken off again is not there
+			buckets = append(buckets, bucket)
+		}
 	}
-	if ms := quantile(whole, q); ms != nil {
-		s.Total = new(strconv.FormatFloat(*ms, 'f', -1, 64))
+	slices.Sort(buckets)
+	flat := make([]int64, 0, 2*len(buckets))
+	for _, bucket := range buckets {
+		flat = append(flat, bucket, h[bucket])
 	}
-	return s
+	return flat
+}
+
+func histOf(sent []byte) (hist, error) {
+	h := hist{}
+	return h, h.add(sent)
+}
+
+func quantiles(h hist) Quantiles {
+	flat := h.flat()
+	return Quantiles{P50: quantile(flat, 0.50), P95: quantile(flat, 0.95), P99: quantile(flat, 0.99)}
+}
+
+// quantile is in milliseconds; nil for an empty histogram.
+func quantile(flat []int64, q float64) *float64 {
+	us, ok := histogram.Quantile(flat, q)
+	if !ok {
+		return nil
+	}
+	return new(float64(us) / 1000)
 }

@@ -3,7 +3,9 @@ package stats
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,8 +25,33 @@ func Metrics() []string {
 	return []string{"cost", "requests", "tokens", "errors", "latency", "ttft"}
 }
 
-// Groups are what a time series can be split by.
+// tagged is what a split by a tag begins with.
+const tagged = "tag:"
+
+// columns are what requests can be split by, and where a source has it.
+var columns = map[string]string{"model": "model", "provider": "provider", "key": "key_id", "outcome": "outcome"}
+
+// Groups are what requests can be split by, beside tags.
 func Groups() []string { return []string{"model", "provider", "key", "outcome"} }
+
+// ValidGroup reports whether requests can be split by that: by one of groups, or by a tag,
+// which is "tag:" and its name.
+func ValidGroup(by string, groups []string) bool {
+	name, ok := strings.CutPrefix(by, tagged)
+	return ok && name != "" || slices.Contains(groups, by)
+}
+
+// split makes s tell apart what by says, and is the key to group by.
+func (s *selection) split(by string) (key string) {
+	if name, ok := strings.CutPrefix(by, tagged); ok {
+		s.tag = name
+		return "value AS key"
+	}
+	if column, ok := columns[by]; ok {
+		return column + " AS key"
+	}
+	return "'total' AS key"
+}
 
 // SeriesQuery asks for a metric over time; an empty By does not split it.
 type SeriesQuery struct {
@@ -32,7 +59,7 @@ type SeriesQuery struct {
 	Window   query.Window
 	Filter   query.Filter
 	Metric   string // one of Metrics
-	By       string // one of Groups, or empty
+	By       string // a ValidGroup, or empty
 }
 
 // Timeseries is in columns: values[i] of every series belongs to the step that starts
@@ -58,23 +85,23 @@ type Series struct {
 // in the window, so that the values add up to the window's total.
 func (r *Reader) Timeseries(ctx context.Context, q SeriesQuery, now time.Time) (Timeseries, error) {
 	w := q.Window.Minutes()
-	step := stepOf(w)
-	ts := Timeseries{Window: w, StepS: int64(step / time.Second)}
-	for at := floor(w.From, step); at.Before(w.To); at = at.Add(step) {
-		ts.T = append(ts.T, at.Unix())
-	}
-	ts.PartialLast = time.Unix(ts.T[len(ts.T)-1], 0).Add(step).After(now)
-
-	a := args(q.TenantID, segments(w, step), q.Filter)
-	a["step"], a["by"], a["metric"], a["most"] = ts.StepS, q.By, q.Metric, MaxSeries
+	s := selection{tenantID: q.TenantID, window: w, filter: q.Filter}
+	key := s.split(q.By)
+	ax := axisOf(w, s.finest(), MaxPoints)
+	s.coarsest = ax.step
+	ts := Timeseries{Window: w, StepS: int64(ax.step / time.Second), T: ax.t, PartialLast: ax.partial(now)}
 	err := store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
-		read := readSums
-		if q.Metric == "latency" || q.Metric == "ttft" {
-			read = readQuantiles
-		}
-		var err error
-		if ts.Series, err = read(ctx, tx, a, ts.T); err != nil || q.By != "key" {
+		groups, err := readGroups(ctx, tx, s, key, q.Metric, ax)
+		if err != nil {
 			return err
+		}
+		if q.Metric == "latency" || q.Metric == "ttft" {
+			ts.Series = quantileSeries(groups, q.By == "")
+		} else if ts.Series, err = sumSeries(groups, q.Metric, len(ax.t)); err != nil {
+			return err
+		}
+		if q.By != "key" {
+			return nil
 		}
 		return labelKeys(ctx, tx, ts.Series)
 	})
@@ -84,106 +111,135 @@ func (r *Reader) Timeseries(ctx context.Context, q SeriesQuery, now time.Time) (
 	return ts, nil
 }
 
-// stepOf is the finest step that cuts w into no more than MaxPoints.
-func stepOf(w query.Window) time.Duration {
-	for _, step := range []time.Duration{
-		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
-		hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day,
-	} {
-		if w.To.Sub(floor(w.From, step)) <= MaxPoints*step {
-			return step
-		}
-	}
-	return 4 * day // of query.Longest, 93 points at most
+// group is one line of a series: its sums in each step, nil where it has none, and in all.
+type group struct {
+	key   string
+	other bool
+	whole sums
+	steps []*sums
 }
 
-// floor is the start of the step that t lies in; steps are counted from the Unix epoch,
-// as the statements here do.
-func floor(t time.Time, step time.Duration) time.Time {
-	seconds := int64(step / time.Second)
-	return time.Unix(t.Unix()/seconds*seconds, 0)
+// metrics are the measures of each metric, beside requests, and what groups are ranked by.
+var metrics = map[string]struct {
+	measures []measure
+	rank     string
+}{
+	"cost":     {[]measure{unpriced, noUsage, cost}, "sum(cost)"},
+	"requests": {nil, "sum(requests)"},
+	"tokens":   {[]measure{input, output}, "sum(input) + sum(output)"},
+	"errors":   {[]measure{failed}, "sum(errors)"},
+	"latency":  {[]measure{latency}, "sum(requests)"},
+	"ttft":     {[]measure{ttft}, "sum(requests)"},
 }
 
-// readSums reads a metric that adds up. Steps without requests are zero.
-func readSums(ctx context.Context, tx pgx.Tx, a pgx.NamedArgs, t []int64) ([]Series, error) {
-	rows, err := tx.Query(ctx, `
-		WITH r AS (
-		    SELECT extract(epoch FROM r.bucket)::bigint / @step::bigint * @step::bigint AS slot,
-		           CASE @by::text WHEN 'model' THEN r.model WHEN 'provider' THEN r.provider
-		                          WHEN 'key' THEN r.key_id WHEN 'outcome' THEN r.outcome ELSE 'total' END AS key,
-		           r.requests, r.unpriced, r.no_usage,
-		           CASE @metric::text WHEN 'cost' THEN r.cost * 0.000000000001
-		                              WHEN 'tokens' THEN r.input_uncached + r.cache_read + r.cache_write + r.output
-		                              WHEN 'errors' THEN CASE WHEN r.outcome = ANY (@errors::text[]) THEN r.requests ELSE 0 END
-		                              ELSE r.requests END AS value
-		    FROM unnest(@grains::text[], @froms::timestamptz[], @tos::timestamptz[]) AS s (grain, lo, hi)
-		    JOIN rollups r ON r.tenant_id = @tenant AND r.grain = s.grain AND r.bucket >= s.lo AND r.bucket < s.hi
-		    WHERE (@models::text[] IS NULL OR r.model = ANY (@models))
-		      AND (@providers::text[] IS NULL OR r.provider = ANY (@providers))
-		      AND (@keys::text[] IS NULL OR r.key_id = ANY (@keys))
-		      AND (@outcomes::text[] IS NULL OR r.outcome = ANY (@outcomes))
-		), top AS (
-		    SELECT key, row_number() OVER (ORDER BY sum(value) DESC, sum(requests) DESC, key) AS rank
-		    FROM r GROUP BY key ORDER BY rank LIMIT @most
+// readGroups reads the largest groups, the larger first, and the sum of all others last.
+func readGroups(ctx context.Context, tx pgx.Tx, s selection, key, metric string, ax axis) ([]group, error) {
+	m := metrics[metric]
+	ms := append([]measure{requests}, m.measures...)
+	src := s.source()
+	src.args["step"], src.args["most"] = ax.step, MaxSeries
+	rows, err := tx.Query(ctx, fmt.Sprintf(`
+		WITH g AS (%s), top AS (
+		    SELECT key, row_number() OVER (ORDER BY %s DESC NULLS LAST, sum(requests) DESC, key) AS rank
+		    FROM g GROUP BY key HAVING sum(requests) > 0 ORDER BY rank LIMIT @most
 		), ranked AS (
-		    SELECT r.*, coalesce(top.rank, @most + 1) AS rank, CASE WHEN top.rank IS NULL THEN 'other' ELSE r.key END AS name
-		    FROM r LEFT JOIN top USING (key)
+		    SELECT g.*, coalesce(top.rank, @most + 1) AS rank, CASE WHEN top.rank IS NULL THEN 'other' ELSE key END AS name
+		    FROM g LEFT JOIN top USING (key)
 		)
-		SELECT rank, name, slot,
-		       CASE WHEN @metric = 'cost' AND sum(unpriced) > 0 AND sum(requests) = sum(unpriced) + sum(no_usage) THEN NULL
-		            ELSE trim_scale(sum(value))::text END
+		SELECT rank, name, slot, %s
 		FROM ranked
 		GROUP BY GROUPING SETS ((rank, name), (rank, name, slot))
-		ORDER BY rank, slot NULLS FIRST`, a)
+		ORDER BY rank, slot NULLS FIRST`, src.grouped([]string{slot, key}, ms), m.rank, totals(ms)), src.args)
 	if err != nil {
-		return nil, fmt.Errorf("read sums: %w", err)
+		return nil, fmt.Errorf("read groups: %w", err)
 	}
-	at := places(t)
-	series := []Series{}
-	var (
-		rank  int64
-		name  string
-		slot  *int64
-		value *string
-	)
-	_, err = pgx.ForEachRow(rows, []any{&rank, &name, &slot, &value}, func() error {
-		if slot == nil {
-			s := newSeries(name, rank, len(t))
-			s.Total = value
-			for i := range s.Values {
-				s.Values[i] = new(float64)
-			}
-			series = append(series, s)
-			return nil
-		}
-		point := (*float64)(nil)
-		if value != nil {
-			f, err := strconv.ParseFloat(*value, 64)
-			if err != nil {
-				return fmt.Errorf("value %q: %w", *value, err)
-			}
-			point = &f
-		}
-		series[len(series)-1].Values[at[*slot]] = point
-		return nil
-	})
+	type row struct {
+		Rank int64
+		Name string
+		Slot *time.Time
+		sums
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[row])
 	if err != nil {
-		return nil, fmt.Errorf("read sums: %w", err)
+		return nil, fmt.Errorf("read groups: %w", err)
+	}
+	groups := []group{}
+	for _, at := range all {
+		if err := at.unpack(); err != nil {
+			return nil, err
+		}
+		if at.Slot == nil {
+			groups = append(groups, group{key: at.Name, other: at.Rank > MaxSeries, whole: at.sums, steps: make([]*sums, len(ax.t))})
+			continue
+		}
+		groups[len(groups)-1].steps[ax.place(*at.Slot)] = &at.sums
+	}
+	return slices.DeleteFunc(groups, func(g group) bool { return g.whole.Requests == 0 }), nil
+}
+
+// sumSeries are lines of a metric that adds up. Steps without requests are zero.
+func sumSeries(groups []group, metric string, points int) ([]Series, error) {
+	value := func(s *sums) *string {
+		switch metric {
+		case "cost":
+			return s.Cost
+		case "tokens":
+			return new(strconv.FormatInt(s.tokens(), 10))
+		case "errors":
+			return new(strconv.FormatInt(s.Errors, 10))
+		default:
+			return new(strconv.FormatInt(s.Requests, 10))
+		}
+	}
+	series := []Series{}
+	for _, g := range groups {
+		line := Series{Key: g.key, Label: g.key, Other: g.other, Total: value(&g.whole), Values: zeros(points)}
+		for i, at := range g.steps {
+			if at == nil {
+				continue
+			}
+			var err error
+			if line.Values[i], err = float(value(at)); err != nil {
+				return nil, err
+			}
+		}
+		series = append(series, line)
 	}
 	return series, nil
 }
 
-// newSeries has no value known yet.
-func newSeries(name string, rank int64, points int) Series {
-	return Series{Key: name, Label: name, Other: rank > MaxSeries, Values: make([]*float64, points)}
+// quantileSeries are lines of latency or ttft: p50, p95 and p99 of the one group, or p95 of
+// each. Steps in which nothing was measured are nil.
+func quantileSeries(groups []group, whole bool) []Series {
+	series := []Series{}
+	for _, g := range groups {
+		if whole {
+			return []Series{g.quantiles("p50", 0.50), g.quantiles("p95", 0.95), g.quantiles("p99", 0.99)}
+		}
+		series = append(series, g.quantiles(g.key, 0.95))
+	}
+	return series
 }
 
-func places(t []int64) map[int64]int {
-	at := make(map[int64]int, len(t))
-	for i, unix := range t {
-		at[unix] = i
+func (g *group) quantiles(name string, q float64) Series {
+	s := Series{Key: name, Label: name, Other: g.other, Values: make([]*float64, len(g.steps))}
+	for i, at := range g.steps {
+		if at != nil {
+			s.Values[i] = quantile(at.measured(), q)
+		}
 	}
-	return at
+	if ms := quantile(g.whole.measured(), q); ms != nil {
+		s.Total = new(strconv.FormatFloat(*ms, 'f', -1, 64))
+	}
+	return s
+}
+
+// measured is the one histogram of s that was read.
+func (s *sums) measured() []int64 {
+	if s.Latency != nil {
+		return s.latency.flat()
+	}
+	return s.ttft.flat()
 }
 
 // labelKeys puts the names of keys in the place of their ids.
@@ -192,21 +248,32 @@ func labelKeys(ctx context.Context, tx pgx.Tx, series []Series) error {
 	for _, s := range series {
 		ids = append(ids, s.Key)
 	}
+	names, err := keyNames(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range series {
+		if name, ok := names[series[i].Key]; ok && !series[i].Other {
+			series[i].Label = name
+		}
+	}
+	return nil
+}
+
+// keyNames are the names of keys by id, of those that there are.
+func keyNames(ctx context.Context, tx pgx.Tx, ids []string) (map[string]string, error) {
 	rows, err := tx.Query(ctx, `SELECT id, name FROM api_keys WHERE id = ANY ($1)`, ids)
 	if err != nil {
-		return fmt.Errorf("names of keys: %w", err)
+		return nil, fmt.Errorf("names of keys: %w", err)
 	}
+	names := map[string]string{}
 	var id, name string
 	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error {
-		for i := range series {
-			if series[i].Key == id && !series[i].Other {
-				series[i].Label = name
-			}
-		}
+		names[id] = name
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("names of keys: %w", err)
+		return nil, fmt.Errorf("names of keys: %w", err)
 	}
-	return nil
+	return names, nil
 }

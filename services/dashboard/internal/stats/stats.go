@@ -1,19 +1,18 @@
-// Package stats sums up what requests cost and how long they took. It reads rollups
-// only, never the ledger or the traces, and is exact to the minute: a window is cut
-// into whole days, the whole hours around them and the minutes at its edges, and
-// each part is read at its own grain.
+// Package stats sums up what requests cost and how long they took. It reads rollups where
+// they tell apart what is asked for, else the ledger, never the traces, and is exact to
+// the minute: a window is cut into whole days, the whole hours around them and the
+// minutes at its edges, and each part is read at its own grain.
 package stats
 
 import (
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"loom.internal/services/dashboard/internal/query"
 )
 
-// Reader reads rollups through a pool of the role loom_dashboard.
+// Reader reads sums through a pool of the role loom_dashboard.
 type Reader struct{ db *pgxpool.Pool }
 
 // NewReader takes the pool.
@@ -23,6 +22,15 @@ const (
 	hour = time.Hour
 	day  = 24 * time.Hour
 )
+
+// finest is how short a step may be: where there are no sums of minutes, a long window is
+// not cut any finer than the sums there are.
+func (s selection) finest() time.Duration {
+	if s.byMinute() || s.window.To.Sub(s.window.From) <= 6*hour {
+		return time.Minute
+	}
+	return hour
+}
 
 // segment is a part of a window and the grain of the rollups that make it up.
 type segment struct {
@@ -57,19 +65,4 @@ func segments(w query.Window, coarsest time.Duration) []segment {
 	days := func(from, to time.Time) { add("day", from, to) }
 	around(hour, w.From, w.To, minutes, func(from, to time.Time) { around(day, from, to, hours, days) })
 	return all
-}
-
-// args are the parameters every statement here takes: the tenant, the segments and
-// the filter.
-func args(tenantID string, parts []segment, f query.Filter) pgx.NamedArgs {
-	grains := make([]string, len(parts))
-	froms, tos := make([]time.Time, len(parts)), make([]time.Time, len(parts))
-	for i, s := range parts {
-		grains[i], froms[i], tos[i] = s.grain, s.from, s.to
-	}
-	return pgx.NamedArgs{
-		"tenant": tenantID, "grains": grains, "froms": froms, "tos": tos,
-		"models": f.Models, "providers": f.Providers, "keys": f.Keys, "outcomes": f.Outcomes,
-		"errors": query.Errors(),
-	}
 }

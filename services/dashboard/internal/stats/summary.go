@@ -3,13 +3,17 @@ package stats
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/histogram"
 	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
+
+// maxSpark bounds the points of a spark.
+const maxSpark = 31
 
 // Count is a number in a window and in the one before it.
 type Count struct {
@@ -50,6 +54,7 @@ type Tokens struct {
 // Summary is the totals of a window, which is of whole minutes.
 type Summary struct {
 	query.Window
+	FreshTo  *time.Time        `json:"fresh_to"` // for the caller to fill in
 	Requests Count             `json:"requests"`
 	Errors   Count             `json:"errors"`
 	Canceled Count             `json:"canceled"`
@@ -59,18 +64,34 @@ type Summary struct {
 	Tokens   Tokens            `json:"tokens"`
 	Latency  QuantilesCompared `json:"latency_ms"`
 	TTFT     QuantilesCompared `json:"ttft_ms"`
+	Spark    Spark             `json:"spark"`
+}
+
+// Spark is the window in a few steps, in columns as a Timeseries.
+type Spark struct {
+	T           []int64    `json:"t"`
+	PartialLast bool       `json:"partial_last"`
+	Requests    []int64    `json:"requests"`
+	Errors      []int64    `json:"errors"`
+	Cost        []*float64 `json:"cost_usd"`
+	Tokens      []int64    `json:"tokens"`
+	LatencyP95  []*float64 `json:"latency_p95_ms"`
 }
 
 // Summary sums the tenant's requests that fit f, in the window and the one before.
-func (r *Reader) Summary(ctx context.Context, tenantID string, w query.Window, f query.Filter) (Summary, error) {
+func (r *Reader) Summary(ctx context.Context, tenantID string, w query.Window, f query.Filter, now time.Time) (Summary, error) {
 	w = w.Minutes()
-	var now, before totals
+	s := selection{tenantID: tenantID, window: w, filter: f, coarsest: day}
+	ax := axisOf(w, s.finest(), maxSpark)
+	var current, before sums
+	spark := Spark{T: ax.t, PartialLast: ax.partial(now)}
 	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
 		var err error
-		if now, err = readTotals(ctx, tx, args(tenantID, segments(w, day), f)); err != nil {
+		if current, err = spark.read(ctx, tx, s, ax); err != nil {
 			return err
 		}
-		before, err = readTotals(ctx, tx, args(tenantID, segments(w.Before(), day), f))
+		s.window = w.Before()
+		before, err = readSums(ctx, tx, s)
 		return err
 	})
 	if err != nil {
@@ -78,93 +99,121 @@ func (r *Reader) Summary(ctx context.Context, tenantID string, w query.Window, f
 	}
 	return Summary{
 		Window:   w,
-		Requests: Count{now.requests, before.requests},
-		Errors:   Count{now.errors, before.errors},
-		Canceled: Count{now.canceled, before.canceled},
-		Cost:     Money{now.cost, before.cost},
-		Unpriced: Count{now.unpriced, before.unpriced},
-		NoUsage:  Count{now.noUsage, before.noUsage},
+		Requests: Count{current.Requests, before.Requests},
+		Errors:   Count{current.Errors, before.Errors},
+		Canceled: Count{current.Canceled, before.Canceled},
+		Cost:     Money{current.Cost, before.Cost},
+		Unpriced: Count{current.Unpriced, before.Unpriced},
+		NoUsage:  Count{current.NoUsage, before.NoUsage},
 		Tokens: Tokens{
-			Total:     Count{now.input + now.output, before.input + before.output},
-			Input:     Count{now.input, before.input},
-			Cached:    Count{now.cached, before.cached},
-			Output:    Count{now.output, before.output},
-			Reasoning: Count{now.reasoning, before.reasoning},
+			Total:     Count{current.tokens(), before.tokens()},
+			Input:     Count{current.Input, before.Input},
+			Cached:    Count{current.Cached, before.Cached},
+			Output:    Count{current.Output, before.Output},
+			Reasoning: Count{current.Reasoning, before.Reasoning},
 		},
-		Latency: QuantilesCompared{quantiles(now.duration), quantiles(before.duration)},
-		TTFT:    QuantilesCompared{quantiles(now.ttft), quantiles(before.ttft)},
+		Latency: QuantilesCompared{quantiles(current.latency), quantiles(before.latency)},
+		TTFT:    QuantilesCompared{quantiles(current.ttft), quantiles(before.ttft)},
+		Spark:   spark,
 	}, nil
 }
 
-type totals struct {
-	requests, errors, canceled, unpriced, noUsage int64
-	input, cached, output, reasoning              int64
-	cost                                          *string
-	duration, ttft                                []int64 // histograms
+// sums are the measures of some requests.
+type sums struct {
+	Requests, Errors, Canceled, Unpriced int64
+	NoUsage                              int64 `db:"no_usage"`
+	Input, Cached, Output, Reasoning     int64
+	Cost                                 *string // exact decimal dollars
+	Duration                             int64
+	Latency, TTFT                        []byte // as sent
+
+	latency, ttft hist
 }
 
-func readTotals(ctx context.Context, tx pgx.Tx, a pgx.NamedArgs) (totals, error) {
-	var t totals
-	err := tx.QueryRow(ctx, `
-		SELECT coalesce(sum(requests), 0)::bigint,
-		       coalesce(sum(requests) FILTER (WHERE outcome = ANY (@errors::text[])), 0)::bigint,
-		       coalesce(sum(requests) FILTER (WHERE outcome = 'canceled'), 0)::bigint,
-		       coalesce(sum(unpriced), 0)::bigint, coalesce(sum(no_usage), 0)::bigint,
-		       coalesce(sum(input_uncached + cache_read + cache_write), 0)::bigint,
-		       coalesce(sum(cache_read), 0)::bigint, coalesce(sum(output), 0)::bigint, coalesce(sum(reasoning), 0)::bigint,
-		       CASE WHEN sum(unpriced) > 0 AND sum(requests) = sum(unpriced) + sum(no_usage) THEN NULL
-		            ELSE trim_scale(coalesce(sum(cost), 0) * 0.000000000001)::text END
-		FROM unnest(@grains::text[], @froms::timestamptz[], @tos::timestamptz[]) AS s (grain, lo, hi)
-		JOIN rollups r ON r.tenant_id = @tenant AND r.grain = s.grain AND r.bucket >= s.lo AND r.bucket < s.hi
-		WHERE (@models::text[] IS NULL OR r.model = ANY (@models))
-		  AND (@providers::text[] IS NULL OR r.provider = ANY (@providers))
-		  AND (@keys::text[] IS NULL OR r.key_id = ANY (@keys))
-		  AND (@outcomes::text[] IS NULL OR r.outcome = ANY (@outcomes))`, a).Scan(
-		&t.requests, &t.errors, &t.canceled, &t.unpriced, &t.noUsage, &t.input, &t.cached, &t.output, &t.reasoning, &t.cost)
-	if err != nil {
-		return totals{}, fmt.Errorf("read totals: %w", err)
+func (s *sums) tokens() int64 { return s.Input + s.Output }
+
+// unpack reads the histograms.
+func (s *sums) unpack() (err error) {
+	if s.latency, err = histOf(s.Latency); err != nil {
+		return err
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT h.ttft, h.hist[i], sum(h.hist[i + 1])::bigint
-		FROM unnest(@grains::text[], @froms::timestamptz[], @tos::timestamptz[]) AS s (grain, lo, hi)
-		JOIN rollups r ON r.tenant_id = @tenant AND r.grain = s.grain AND r.bucket >= s.lo AND r.bucket < s.hi
-		CROSS JOIN LATERAL (VALUES (false, r.duration_hist), (true, r.ttft_hist)) AS h (ttft, hist)
-		CROSS JOIN LATERAL generate_series(1, cardinality(h.hist), 2) AS i
-		WHERE (@models::text[] IS NULL OR r.model = ANY (@models))
-		  AND (@providers::text[] IS NULL OR r.provider = ANY (@providers))
-		  AND (@keys::text[] IS NULL OR r.key_id = ANY (@keys))
-		  AND (@outcomes::text[] IS NULL OR r.outcome = ANY (@outcomes))
-		GROUP BY 1, 2 ORDER BY 1, 2`, a)
+	s.ttft, err = histOf(s.TTFT)
+	return err
+}
+
+// summed are the measures of a summary.
+var summed = []measure{requests, failed, canceled, unpriced, noUsage, input, cached, output, reasoning, cost, latency, ttft}
+
+// readSums adds up all that s selects.
+func readSums(ctx context.Context, tx pgx.Tx, s selection) (sums, error) {
+	src := s.source()
+	rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{"'total' AS key"}, summed)+")\nSELECT "+totals(summed)+" FROM g", src.args)
 	if err != nil {
-		return totals{}, fmt.Errorf("read histograms: %w", err)
+		return sums{}, fmt.Errorf("read totals: %w", err)
 	}
-	var (
-		isTTFT    bool
-		bucket, n int64
-	)
-	_, err = pgx.ForEachRow(rows, []any{&isTTFT, &bucket, &n}, func() error {
-		if isTTFT {
-			t.ttft = append(t.ttft, bucket, n)
-		} else {
-			t.duration = append(t.duration, bucket, n)
+	all, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByNameLax[sums])
+	if err != nil {
+		return sums{}, fmt.Errorf("read totals: %w", err)
+	}
+	return all, all.unpack()
+}
+
+// read fills the columns of s and returns the sums of the whole.
+func (s *Spark) read(ctx context.Context, tx pgx.Tx, sel selection, ax axis) (whole sums, err error) {
+	n := len(ax.t)
+	s.Requests, s.Errors, s.Tokens = make([]int64, n), make([]int64, n), make([]int64, n)
+	s.Cost, s.LatencyP95 = zeros(n), make([]*float64, n)
+	sel.coarsest = ax.step
+	src := sel.source()
+	src.args["step"] = ax.step
+	rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{slot}, summed)+")\nSELECT slot, "+totals(summed)+
+		" FROM g GROUP BY GROUPING SETS ((slot), ())", src.args)
+	if err != nil {
+		return sums{}, fmt.Errorf("read spark: %w", err)
+	}
+	type step struct {
+		Slot *time.Time
+		sums
+	}
+	steps, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[step])
+	if err != nil {
+		return sums{}, fmt.Errorf("read spark: %w", err)
+	}
+	for _, at := range steps {
+		if err := at.unpack(); err != nil {
+			return sums{}, err
 		}
-		return nil
-	})
+		if at.Slot == nil {
+			whole = at.sums
+			continue
+		}
+		i := ax.place(*at.Slot)
+		s.Requests[i], s.Errors[i], s.Tokens[i] = at.Requests, at.Errors, at.tokens()
+		if s.Cost[i], err = float(at.Cost); err != nil {
+			return sums{}, err
+		}
+		s.LatencyP95[i] = quantile(at.latency.flat(), 0.95)
+	}
+	return whole, nil
+}
+
+// zeros are n values that are known to be 0.
+func zeros(n int) []*float64 {
+	all := make([]*float64, n)
+	for i := range all {
+		all[i] = new(float64)
+	}
+	return all
+}
+
+// float is a decimal text as a number to draw.
+func float(text *string) (*float64, error) {
+	if text == nil {
+		return nil, nil
+	}
+	f, err := strconv.ParseFloat(*text, 64)
 	if err != nil {
-		return totals{}, fmt.Errorf("read histograms: %w", err)
+		return nil, fmt.Errorf("value %q: %w", *text, err)
 	}
-	return t, nil
-}
-
-func quantiles(hist []int64) Quantiles {
-	return Quantiles{P50: quantile(hist, 0.50), P95: quantile(hist, 0.95), P99: quantile(hist, 0.99)}
-}
-
-// quantile is in milliseconds; nil for an empty histogram.
-func quantile(hist []int64, q float64) *float64 {
-	us, ok := histogram.Quantile(hist, q)
-	if !ok {
-		return nil
-	}
-	return new(float64(us) / 1000)
+	return &f, nil
 }

@@ -43,38 +43,8 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 	}
 	page := Page{Window: from.window}
 	err = store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT t.trace_id::text AS id, t.started_at, t.outcome, t.http_status, t.error_class, t.endpoint,
-			       t.model, t.model_requested, t.provider, t.key_id, k.name AS key_name,
-			       u.tokens_in, u.tokens_out, u.cached_tokens,
-			       t.ttft_us AS ttft, t.duration_us AS latency, f.cost, coalesce(f.cost_status, 'pending') AS cost_status,
-			       t.stream, jsonb_array_length(t.attempts) AS attempts, t.tags
-			FROM (
-			    SELECT *, coalesce(nullif(model_answered, ''), nullif(model_upstream, ''), model_requested) AS model
-			    FROM traces
-			    WHERE tenant_id = @tenant AND started_at >= @from
-			      AND started_at <= @at AND (started_at, trace_id) < (@at, @id)
-			      AND (@models::text[] IS NULL OR
-			           coalesce(nullif(model_answered, ''), nullif(model_upstream, ''), model_requested) = ANY (@models))
-			      AND (@providers::text[] IS NULL OR provider = ANY (@providers))
-			      AND (@keys::text[] IS NULL OR key_id = ANY (@keys))
-			      AND (@outcomes::text[] IS NULL OR outcome = ANY (@outcomes))
-			    ORDER BY started_at DESC, trace_id DESC
-			    LIMIT @limit
-			) t
-			LEFT JOIN usage_facts f ON f.tenant_id = @tenant AND f.started_at = t.started_at AND f.trace_id = t.trace_id
-			LEFT JOIN LATERAL (
-			    SELECT f.input_uncached + f.cache_read + f.cache_write + f.cache_write_1h AS tokens_in,
-			           f.output AS tokens_out, f.cache_read AS cached_tokens
-			    WHERE f.cost_status <> 'no_usage' AND f.unpriced_why <> 'usage_unreadable'
-			) u ON true
-			LEFT JOIN api_keys k ON k.id = t.key_id
-			ORDER BY t.started_at DESC, t.trace_id DESC`,
-			pgx.NamedArgs{
-				"tenant": q.TenantID, "from": from.window.From, "at": from.at, "id": from.id,
-				"models": q.Filter.Models, "providers": q.Filter.Providers,
-				"keys": q.Filter.Keys, "outcomes": q.Filter.Outcomes, "limit": q.Limit + 1,
-			})
+		args := pgx.NamedArgs{"tenant": q.TenantID, "from": from.window.From, "at": from.at, "id": from.id, "limit": q.Limit + 1}
+		rows, err := tx.Query(ctx, list(pageOf(q.Filter, args)), args)
 		if err != nil {
 			return fmt.Errorf("list traces: %w", err)
 		}
@@ -104,4 +74,42 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 		page.Items[i].StartedAt = page.Items[i].StartedAt.UTC()
 	}
 	return page, nil
+}
+
+// model is what a trace's model is called.
+const model = `coalesce(nullif(t.model_answered, ''), nullif(t.model_upstream, ''), t.model_requested)`
+
+// list reads the traces that some makes, a SELECT of rows of traces, as lists show them.
+func list(some string) string {
+	return `
+		SELECT t.trace_id::text AS id, t.started_at, t.outcome, t.http_status, t.error_class, t.endpoint,
+		       ` + model + ` AS model, t.model_requested, t.provider, t.key_id, k.name AS key_name,
+		       u.tokens_in, u.tokens_out, u.cached_tokens,
+		       t.ttft_us AS ttft, t.duration_us AS latency, f.cost, coalesce(f.cost_status, 'pending') AS cost_status,
+		       t.stream, jsonb_array_length(t.attempts) AS attempts, t.tags, t.session_id
+		FROM (` + some + `) t
+		LEFT JOIN usage_facts f ON f.tenant_id = @tenant AND f.started_at = t.started_at AND f.trace_id = t.trace_id
+		      AND f.started_at >= @from AND f.started_at <= @at
+		LEFT JOIN LATERAL (
+		    SELECT f.input_uncached + f.cache_read + f.cache_write + f.cache_write_1h AS tokens_in,
+		           f.output AS tokens_out, f.cache_read AS cached_tokens
+		    WHERE f.cost_status <> 'no_usage' AND f.unpriced_why <> 'usage_unreadable'
+		) u ON true
+		LEFT JOIN api_keys k ON k.id = t.key_id
+		ORDER BY t.started_at DESC, t.trace_id DESC`
+}
+
+// place is where a page goes on.
+const place = `tenant_id = @tenant AND started_at >= @from AND started_at <= @at AND (started_at, trace_id) < (@at, @id)`
+
+// pageOf makes the rows of a page. What only the ledger knows is looked for there.
+func pageOf(f query.Filter, args pgx.NamedArgs) string {
+	if !f.OfLedger() {
+		return `SELECT * FROM traces WHERE ` + place + f.Where(query.Traces, args) + `
+			ORDER BY started_at DESC, trace_id DESC LIMIT @limit`
+	}
+	return `SELECT t.* FROM (SELECT started_at, trace_id FROM usage_facts WHERE ` + place + f.Where(query.Ledger, args) + `) f
+			JOIN traces t ON t.tenant_id = @tenant AND t.started_at = f.started_at AND t.trace_id = f.trace_id
+			     AND t.started_at >= @from AND t.started_at <= @at
+			ORDER BY f.started_at DESC, f.trace_id DESC LIMIT @limit`
 }

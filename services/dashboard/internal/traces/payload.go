@@ -72,14 +72,17 @@ func (r *Reader) payload(ctx context.Context, tenantID string, id uuid.UUID, v V
 		keyErr  error // told once the view is in the log
 	)
 	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
+		at, err := locate(ctx, tx, tenantID, id)
+		if err != nil {
+			return fmt.Errorf("payload of trace %s: %w", id, err)
+		}
+		err = tx.QueryRow(ctx, `
 			SELECT b.encryption_suite, b.encryption_key_version,
 			       b.request_body, b.request_iv, b.request_codec, b.request_length, coalesce(b.request_truncated, false),
 			       b.response_body, b.response_iv, b.response_codec, b.response_length, coalesce(b.response_truncated, false)
 			FROM traces t
-			LEFT JOIN trace_bodies b ON b.tenant_id = t.tenant_id AND b.started_at = t.started_at AND b.trace_id = t.trace_id
-			WHERE t.tenant_id = $1 AND t.trace_id = $2
-			LIMIT 1`, tenantID, id).Scan(&suite, &version,
+			LEFT JOIN trace_bodies b ON b.tenant_id = t.tenant_id AND b.started_at = $3 AND b.trace_id = t.trace_id
+			WHERE t.tenant_id = $1 AND t.trace_id = $2 AND t.started_at = $3`, tenantID, id, at).Scan(&suite, &version,
 			&request.ciphertext, &request.iv, &request.codec, &request.length, &request.truncated,
 			&response.ciphertext, &response.iv, &response.codec, &response.length, &response.truncated)
 		if err != nil {

@@ -68,6 +68,7 @@ type Trace struct {
 	Stream         bool              `json:"stream"`
 	Attempts       int               `json:"attempts"`
 	Tags           map[string]string `json:"tags"`
+	SessionID      string            `json:"session_id"`
 }
 
 // Detail is all that is known of one request but its bodies.
@@ -83,7 +84,6 @@ type Detail struct {
 	ServiceTier    string          `json:"service_tier"`
 	Region         string          `json:"region"`
 	EndUser        string          `json:"end_user"`
-	SessionID      string          `json:"session_id"`
 	FinishReasons  []string        `json:"finish_reasons"`
 	ToolNames      []string        `json:"tool_names"`
 	GapP50         *Micros         `json:"gap_p50_ms"`
