@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { timeseries } from "../api/queries";
 import { int } from "../lib/format";
-import { filtered, groups, outcomes, toggled, withoutFilters, type Group, type Outcome, type Search } from "../lib/search";
+import { applied, filtered, groups, noFilters, outcomes, toggled, type Outcome, type Search } from "../lib/search";
 import { useSearchState } from "../route";
 import { useWindow } from "../window";
 import { Icon } from "./icons";
@@ -25,8 +25,9 @@ export function Filters() {
           { value: "error", label: "Errors" },
         ]}
       />
-      {groups.map((g) => search[g]?.map((v) => <Chip key={g + v} name={g} value={v} onRemove={() => set({ [g]: toggled(search[g], v) })} />))}
-      {search.outcome?.map((v) => <Chip key={v} name="outcome" value={v} onRemove={() => set({ outcome: toggled(search.outcome, v) })} />)}
+      {applied(search).filter((a) => a.name !== "status").map((a) => (
+        <Chip key={a.name + a.value} name={a.name} value={a.value} onRemove={() => set(a.without)} />
+      ))}
       <AddFilter search={search} set={set} />
       {filtered(search) && <ClearFilters />}
     </>
@@ -35,10 +36,9 @@ export function Filters() {
 
 /** ClearFilters takes all filters away. */
 export function ClearFilters() {
-  const [search, set] = useSearchState();
-  const none = { model: undefined, provider: undefined, key: undefined, status: undefined, outcome: undefined };
+  const [, set] = useSearchState();
   return (
-    <button className="link" onClick={() => set({ ...withoutFilters(search), ...none })}>
+    <button className="link" onClick={() => set(noFilters)}>
       Clear filters
     </button>
   );
@@ -56,7 +56,7 @@ function Chip({ name, value, onRemove }: { name: string; value: string; onRemove
 
 function AddFilter({ search, set }: { search: Search; set: (patch: Search) => void }) {
   const [open, setOpen] = useState(false);
-  const [by, setBy] = useState<Group | "outcome">("model");
+  const [by, setBy] = useState<(typeof groups)[number] | "outcome">("model");
   return (
     <Popover opened={open} onChange={setOpen} position="bottom-start" width={280} trapFocus shadow="md">
       <Popover.Target>
@@ -70,7 +70,7 @@ function AddFilter({ search, set }: { search: Search; set: (patch: Search) => vo
           fullWidth
           aria-label="Filter by"
           value={by}
-          onChange={(v) => setBy(v as Group | "outcome")}
+          onChange={(v) => setBy(v as typeof by)}
           data={[...groups, "outcome"]}
         />
         {by === "outcome" ? (
@@ -88,7 +88,7 @@ function AddFilter({ search, set }: { search: Search; set: (patch: Search) => vo
 }
 
 /** Values offers the values that the window's requests have most often, and takes any other by name. */
-function Values({ by, on, onToggle }: { by: Group; on: string[]; onToggle: (value: string) => void }) {
+function Values({ by, on, onToggle }: { by: (typeof groups)[number]; on: string[]; onToggle: (value: string) => void }) {
   const { scope } = useWindow();
   const [text, setText] = useState("");
   const all = { ...scope, filters: { ...scope.filters, [by]: undefined } };
