@@ -1,5 +1,7 @@
 // Made-up traces for working on the UI without a Loom; the same ones for the same seed.
 
+import { cases } from "./cases.mjs";
+
 const models = [
   { model: "gpt-5", provider: "openai", price: [1.25, 10], speed: 70, weight: 3 },
   { model: "gpt-5-mini", provider: "openai", price: [0.25, 2], speed: 120, weight: 8 },
@@ -56,6 +58,7 @@ export function traces(n, now, hours, seed = 7) {
       stream: random() < 0.8,
       attempts: fallback ? 2 : 1,
       tags: process.env.MOCK_TAGS === "0" ? {} : tags,
+      session_id: random() < 0.5 ? `s-${Math.floor(random() * n / 4)}` : "",
     });
   }
   return out;
@@ -86,7 +89,7 @@ export function detail(t) {
     service_tier: "default",
     region: "",
     end_user: "u_81",
-    session_id: "",
+    unpriced_why: t.cost_status === "unpriced" ? "no_price" : null,
     finish_reasons: ok ? ["stop"] : [],
     tool_names: ["get_order", "check_policy"],
     gap_p50_ms: t.stream ? 11.2 : null,
@@ -97,14 +100,16 @@ export function detail(t) {
     attempts_detail: attempts,
     content_mode: "full",
     price_version: t.cost_status === "priced" ? "builtin 2026-11-01" : null,
-    payload_state: "available",
+    payload_state: ["shredded", "not_recorded"].find((s) => s === cases[t.case]) ?? "available",
     producer: { id: "gw-1", epoch: 3, seq: 1841 },
     recorded_at: new Date(Date.parse(t.started_at) + t.latency_ms + 300).toISOString(),
   };
 }
 
-/** payload is the bodies, with everything that a thread can hold. */
+/** payload is the bodies, with everything that a thread can hold; or a fault: its status, code and message. */
 export function payload(t) {
+  const special = cases[t.case];
+  if (special) return typeof special === "function" ? special() : special;
   const request = {
     model: t.model_requested,
     stream: t.stream,

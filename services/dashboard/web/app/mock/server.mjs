@@ -1,10 +1,11 @@
 // A stand-in for the dashboard service, for working on the UI: `npm run mock`, then `npm run dev`
 // with LOOM_DASHBOARD_URL set to its address. It serves ../dist too. Keys: loom_sk_mock,
-// loom_sk_nodecrypt, loom_sk_new (no traces until the page has asked a few times), loom_adm_mock.
+// loom_sk_nodecrypt, loom_sk_acme (another tenant), loom_sk_new (no traces until the page has asked a few times), loom_adm_mock.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { made } from "./cases.mjs";
 import { detail, payload, traces } from "./data.mjs";
 
 const port = Number(process.env.PORT ?? 8081);
@@ -13,12 +14,13 @@ const go = await readFile(new URL("../../embed.go", import.meta.url), "utf8");
 const policy = [...go.matchAll(/"([^"]*-src [^"]*)"/g)].map((m) => m[1]).join("");
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
 
-const all = { northwind: traces(10_000, Date.now(), 26), acme: traces(40, Date.now(), 26, 3) };
+const all = { northwind: made(traces(Number(process.env.MOCK_TRACES ?? 10_000), Date.now(), 26)), acme: traces(40, Date.now(), 26, 3) };
 let asked = 0;
 
 const sessions = {
   loom_sk_mock: { tenant: { id: "northwind", name: "Northwind" }, role: "tenant", scopes: ["chat", "traces:read", "traces:decrypt"], key_name: "production" },
   loom_sk_nodecrypt: { tenant: { id: "northwind", name: "Northwind" }, role: "tenant", scopes: ["traces:read"], key_name: "reader" },
+  loom_sk_acme: { tenant: { id: "acme", name: "Acme" }, role: "tenant", scopes: ["traces:read", "traces:decrypt"], key_name: "acme-reader" },
   loom_sk_new: { tenant: { id: "new", name: "New" }, role: "tenant", scopes: ["chat", "traces:read"], key_name: "first" },
   loom_adm_mock: { tenant: null, role: "admin", scopes: [], key_name: "root", tenants: [{ id: "acme", name: "Acme" }, { id: "northwind", name: "Northwind" }] },
 };
@@ -44,6 +46,7 @@ createServer(async (req, res) => {
   if (path === "me") return answer(200, { expires_at: null, gateway_url: "http://127.0.0.1:8080", ...s });
 
   const tenant = s.tenant?.id ?? req.headers["x-loom-tenant"];
+  if (s.tenant && (req.headers["x-loom-tenant"] ?? s.tenant.id) !== s.tenant.id) return fail(403, "forbidden", "This key reads for its own tenant only.");
   if (!tenant) return fail(400, "tenant_required", "Name the tenant with the header X-Loom-Tenant.");
   if (!all[tenant] && url.searchParams.get("limit") === "1") asked++;
   const mine = all[tenant] ?? (asked > 3 ? all.acme : []);
@@ -53,7 +56,9 @@ createServer(async (req, res) => {
     if (!t) return fail(404, "not_found", "No such trace.");
     if (!one[2]) return answer(200, detail(t));
     if (s.role === "tenant" && !s.scopes.includes("traces:decrypt")) return fail(403, "forbidden", "This key lacks the scope traces:decrypt.");
-    return answer(200, payload(t), { "Cache-Control": "no-store" });
+    const bodies = payload(t);
+    if (Array.isArray(bodies)) return fail(...bodies);
+    return answer(200, bodies, { "Cache-Control": "no-store" });
   }
   const q = url.searchParams;
   const from = Date.parse(q.get("from") ?? "") || Date.now() - 86_400_000;
@@ -66,19 +71,83 @@ createServer(async (req, res) => {
     const limit = Number(q.get("limit") ?? 50);
     return answer(200, { ...span, items: list.slice(at, at + limit), next_cursor: at + limit < list.length ? String(at + limit) : null });
   }
-  if (path === "summary") return answer(200, { ...span, ...summary(within(from, to), within(2 * from - to, from)) });
+  if (path === "summary") {
+    const now = within(from, to);
+    return answer(200, { ...span, fresh_to: freshTo(), ...summary(now, within(2 * from - to, from)), spark: spark(now, from, to) });
+  }
+  if (path === "facets") return answer(200, { ...span, total: within(from, to).length, facets: facets(mine, q, from, to) });
   if (path === "timeseries") return answer(200, { ...span, ...series(within(from, to), from, to, q.get("metric"), q.get("by")) });
   fail(404, "not_found", "No such path.");
 }).listen(port, "127.0.0.1", () => console.log(`mock on http://127.0.0.1:${port}`));
 
-function matches(t, q) {
-  const one = (name, value) => q.getAll(name).length === 0 || q.getAll(name).includes(value);
+/** byName groups filters name:value by their names. */
+function byName(tags) {
+  const out = new Map();
+  for (const tag of tags) {
+    const name = tag.split(":")[0];
+    out.set(name, [...(out.get(name) ?? []), tag]);
+  }
+  return out;
+}
+
+/** matches says whether a trace fits all filters, but one where it is left out. */
+function matches(t, q, without) {
+  const one = (name, value) => name === without || q.getAll(name).length === 0 || q.getAll(name).includes(String(value));
+  const flag = (name, value) => !q.get(name) || q.get(name) === String(value);
   const error = t.outcome === "failed" || t.outcome === "interrupted";
   const status = q.get("status");
+  const tags = byName(q.getAll("tag").filter((x) => `tag:${x.split(":")[0]}` !== without));
   return (
     one("model", t.model) && one("provider", t.provider) && one("key", t.key_id) && one("outcome", t.outcome) &&
+    one("session", t.session_id) && one("http_status", t.http_status) && one("cost_status", t.cost_status) &&
+    flag("stream", t.stream) && flag("cached", t.cached_tokens > 0) && flag("retried", t.attempts > 1) &&
+    [...tags].every(([name, values]) => values.includes(`${name}:${t.tags[name]}`)) &&
+    t.latency_ms >= Number(q.get("min_latency_ms") ?? 0) && (!q.get("min_cost_usd") || Number(t.cost_usd) >= Number(q.get("min_cost_usd"))) &&
     (!status || (status === "error" ? error : t.outcome === "completed"))
   );
+}
+
+// MOCK_LAG=null: nobody knows how fresh the numbers are.
+const freshTo = () => (process.env.MOCK_LAG === "null" ? null : new Date(Date.now() - Number(process.env.MOCK_LAG ?? 12) * 1000).toISOString());
+
+const named = { model: (x) => [x.model, x.model], provider: (x) => [x.provider, x.provider], key: (x) => [x.key_id, x.key_name], outcome: (x) => [x.outcome, x.outcome] };
+
+function nameOf(by) {
+  if (!by?.startsWith("tag:")) return named[by];
+  return (x) => Array(2).fill(x.tags[by.slice(4)] ?? "");
+}
+
+function facets(mine, q, from, to) {
+  const inWindow = mine.filter((t) => Date.parse(t.started_at) >= from && Date.parse(t.started_at) < to);
+  const names = [...new Set(inWindow.flatMap((t) => Object.keys(t.tags)))].sort().slice(0, 10);
+  return [...Object.keys(named), ...names.map((n) => `tag:${n}`)].map((dim) => {
+    const counts = new Map();
+    for (const t of inWindow) {
+      if (!matches(t, q, dim)) continue;
+      const [value, label] = nameOf(dim)(t);
+      if (value === "") continue;
+      const have = counts.get(value) ?? { value, label, requests: 0 };
+      have.requests++;
+      counts.set(value, have);
+    }
+    const values = [...counts.values()].sort((a, b) => b.requests - a.requests);
+    return { dim, values: values.slice(0, 50), more: values.length > 50 };
+  });
+}
+
+function spark(list, from, to) {
+  const steps = 30;
+  const each = Array.from({ length: steps }, () => []);
+  for (const t of list) each[Math.min(steps - 1, Math.floor(((Date.parse(t.started_at) - from) / (to - from)) * steps))].push(t);
+  return {
+    t: each.map((_, i) => Math.floor((from + ((to - from) * i) / steps) / 1000)),
+    partial_last: false,
+    requests: each.map((l) => l.length),
+    errors: each.map((l) => l.filter((t) => t.outcome === "failed").length),
+    cost_usd: each.map((l) => sum(l, (t) => Number(t.cost_usd))),
+    tokens: each.map((l) => sum(l, (t) => t.tokens_in + t.tokens_out)),
+    latency_p95_ms: each.map((l) => quantile(l.map((t) => t.latency_ms).sort((a, b) => a - b), 0.95)),
+  };
 }
 
 const quantile = (sorted, p) => (sorted.length ? sorted[Math.floor((sorted.length - 1) * p)] : null);
@@ -132,7 +201,7 @@ function series(list, from, to, metric, by) {
     return { ...result, series: [line(0.5), line(0.95), line(0.99)] };
   }
   const groups = new Map();
-  const name = { model: (x) => [x.model, x.model], provider: (x) => [x.provider, x.provider], key: (x) => [x.key_id, x.key_name], outcome: (x) => [x.outcome, x.outcome] }[by];
+  const name = nameOf(by);
   if (!name) groups.set("total", { label: "total", list });
   else for (const x of list) {
     const [key, label] = name(x);

@@ -7,12 +7,16 @@ import { ApiError } from "./api/client";
 import "./styles/index.css";
 import { router } from "./router";
 import { noVariables, theme } from "./theme";
+import { Boundary } from "./ui/states";
 
 const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({
     onError: (e) => {
+      if (!(e instanceof ApiError)) return;
+      // Perhaps another tab logged in as someone else: that is found out by asking.
+      if (e.status === 403) void queries.invalidateQueries({ queryKey: ["me"] });
       // The session ended: log in and come back to the same place.
-      if (!(e instanceof ApiError) || e.status !== 401) return;
+      if (e.status !== 401) return;
       if (router.state.location.pathname === "/login") return;
       const next = router.state.location.href;
       queries.clear();
@@ -40,9 +44,11 @@ createRoot(element).render(
       withGlobalClasses={false}
       cssVariablesResolver={noVariables}
     >
-      <QueryClientProvider client={queries}>
-        <RouterProvider router={router} />
-      </QueryClientProvider>
+      <Boundary>
+        <QueryClientProvider client={queries}>
+          <RouterProvider router={router} />
+        </QueryClientProvider>
+      </Boundary>
     </MantineProvider>
   </StrictMode>,
 );

@@ -1,6 +1,6 @@
-import { createRootRoute, useNavigate } from "@tanstack/react-router";
+import { createRootRoute, useLocation, useNavigate } from "@tanstack/react-router";
 import { useCallback } from "react";
-import { clean, type Search } from "./lib/search";
+import { carried, clean, type Search } from "./lib/search";
 
 /** root holds the state of the whole dashboard, the query; pages are below it. */
 export const root = createRootRoute({ validateSearch: clean });
@@ -15,4 +15,12 @@ export function useSearchState(): [Search, (patch: Search, replace?: boolean) =>
     [navigate],
   );
   return [search, set];
+}
+
+/** useNarrow changes the filters of the list on screen; from a trace's own page it goes to the list. */
+export function useNarrow(): (patch: Search) => void {
+  const [search, set] = useSearchState();
+  const navigate = useNavigate();
+  const alone = useLocation().pathname.startsWith("/traces/");
+  return (patch) => (alone ? void navigate({ to: "/traces", search: clean({ ...carried(search), ...patch }) }) : set(patch));
 }

@@ -1,13 +1,11 @@
 import { createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { basePath } from "./api/client";
 import { carried, parse, stringify } from "./lib/search";
-import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
-import { Start } from "./pages/start";
 import { Traces } from "./pages/traces";
 import { root } from "./route";
 import { Shell } from "./shell";
-import { NotFound } from "./ui/states";
+import { Broken, NotFound } from "./ui/states";
 
 const app = createRoute({ getParentRoute: () => root, id: "app", component: Shell });
 
@@ -22,7 +20,7 @@ const index = createRoute({
 const login = createRoute({
   getParentRoute: () => root,
   path: "/login",
-  component: Login,
+  component: lazyRouteComponent(() => import("./pages/login"), "Login"),
   validateSearch: (raw: Record<string, unknown>): { next?: string } =>
     typeof raw.next === "string" && /^\/(?![/\\])/.test(raw.next) ? { next: raw.next } : {},
 });
@@ -30,7 +28,7 @@ const login = createRoute({
 const overview = createRoute({ getParentRoute: () => app, path: "/overview", component: Overview });
 const traces = createRoute({ getParentRoute: () => app, path: "/traces", component: Traces });
 const trace = createRoute({ getParentRoute: () => app, path: "/traces/$id", component: lazyRouteComponent(() => import("./pages/trace"), "TracePage") });
-const start = createRoute({ getParentRoute: () => app, path: "/start", component: Start });
+const start = createRoute({ getParentRoute: () => app, path: "/start", component: lazyRouteComponent(() => import("./pages/start"), "Start") });
 
 export const router = createRouter({
   routeTree: root.addChildren([index, login, app.addChildren([overview, traces, trace, start])]),
@@ -38,6 +36,7 @@ export const router = createRouter({
   parseSearch: parse,
   stringifySearch: stringify,
   defaultNotFoundComponent: NotFound,
+  defaultErrorComponent: Broken,
   notFoundMode: "root",
 });
 

@@ -1,15 +1,17 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
-import { createContext, use, useCallback, useEffect, useMemo, type ReactNode } from "react";
+import { createContext, use, useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 import { client, data, type Me } from "./api/client";
+import { read, write } from "./lib/storage";
 import { useSearchState } from "./route";
+import { Empty } from "./ui/states";
 
 /** Who is looking, and at which tenant. */
 export interface Session {
   me: Me;
   /** The tenant that is shown; null: an admin of a Loom without tenants. */
   tenant: { id: string; name: string } | null;
-  /** What questions name: the tenant of an admin, else nothing, as the key says it. */
+  /** The tenant that every question names, so that no other one's answer can come. */
   header: string | undefined;
   canDecrypt: boolean;
 }
@@ -17,18 +19,45 @@ export interface Session {
 const Context = createContext<Session | null>(null);
 const lastTenant = "loom-tenant";
 
+const identity = (me: Me) => `${me.role} ${me.tenant?.id ?? ""}`;
+
+/** SessionProvider holds on to the session that the page began with: the cookie is the whole browser's, the page is not. */
 export function SessionProvider({ me, children }: { me: Me; children: ReactNode }) {
   const [search] = useSearchState();
+  const [began] = useState(() => identity(me));
   const session = useMemo<Session>(() => {
     const admin = me.role === "admin";
     const wanted = search.tenant ?? read(lastTenant);
     const tenant = admin ? (me.tenants?.find((t) => t.id === wanted) ?? me.tenants?.[0] ?? null) : me.tenant;
-    return { me, tenant, header: admin ? tenant?.id : undefined, canDecrypt: admin || me.scopes.includes("traces:decrypt") };
+    return { me, tenant, header: tenant?.id, canDecrypt: admin || me.scopes.includes("traces:decrypt") };
   }, [me, search.tenant]);
+  const chosen = session.me.role === "admin" ? session.header : undefined;
   useEffect(() => {
-    if (session.header) write(lastTenant, session.header);
-  }, [session.header]);
+    if (chosen) write(lastTenant, chosen);
+  }, [chosen]);
+  if (identity(me) !== began) return <OtherLogin me={me} />;
   return <Context value={session}>{children}</Context>;
+}
+
+/** OtherLogin takes the place of a page whose session was replaced from another tab. */
+function OtherLogin({ me }: { me: Me }) {
+  const who = me.role === "admin" ? `the administrator ${me.key_name}` : (me.tenant?.name ?? me.tenant?.id ?? me.key_name);
+  return (
+    <main className="alone">
+      <Empty icon="user" title={`Somebody logged in as ${who} in this browser`}>
+        <p>This page began with another login, which that one replaced. Nothing of either is shown here.</p>
+        <button
+          className="button primary"
+          onClick={() => {
+            // What the address says was about the other login's data.
+            location.assign(new URL("overview", document.baseURI));
+          }}
+        >
+          Reload as {who}
+        </button>
+      </Empty>
+    </main>
+  );
 }
 
 export function useSession(): Session {
@@ -46,20 +75,4 @@ export function useLogout() {
     await router.navigate({ to: "/login", search: {} });
     queries.clear();
   }, [queries, router]);
-}
-
-function read(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function write(key: string, value: string) {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // Storage is off: the choice lasts as long as the URL.
-  }
 }

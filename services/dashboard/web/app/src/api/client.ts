@@ -11,6 +11,8 @@ export type Payload = Schemas["Payload"];
 export type Body = Schemas["Body"];
 export type Summary = Schemas["Summary"];
 export type Timeseries = Schemas["Timeseries"];
+export type Facets = Schemas["Facets"];
+export type Facet = Schemas["Facet"];
 
 /** Where the page lives; the API is below it. Ends without a slash. */
 export const basePath = new URL(document.baseURI).pathname.replace(/\/$/, "");

@@ -2,9 +2,9 @@
 // parts of a page that ask the same question share one answer.
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import type { Filters, Group, Metric } from "../lib/search";
-import { ApiError, client, data } from "./client";
+import { client, data } from "./client";
 
-/** Scope is what all questions of a page have in common. tenant is set for admins only. */
+/** Scope is what all questions of a page have in common. */
 export interface Scope {
   tenant?: string;
   from: string;
@@ -12,7 +12,8 @@ export interface Scope {
   filters: Filters;
 }
 
-const header = (tenant?: string) => (tenant ? { "X-Loom-Tenant": tenant } : {});
+/** header names the tenant that is asked about. */
+export const header = (tenant?: string) => (tenant ? { "X-Loom-Tenant": tenant } : {});
 const query = (s: Scope) => ({ from: s.from, to: s.to, ...s.filters });
 
 export const me = () =>
@@ -20,6 +21,7 @@ export const me = () =>
     queryKey: ["me"],
     queryFn: ({ signal }) => data(client.GET("/api/v1/me", { signal })),
     staleTime: 5 * 60_000,
+    refetchOnWindowFocus: "always", // another tab may have logged in as someone else
   });
 
 export const summary = (s: Scope) =>
@@ -57,7 +59,15 @@ export const volume = (s: Scope) =>
     placeholderData: keepPreviousData,
   });
 
-export const pageSize = 100;
+/** facets are the values there are to filter by, and how many requests fit all filters. */
+export const facets = (s: Scope) =>
+  queryOptions({
+    queryKey: ["facets", s],
+    queryFn: ({ signal }) => data(client.GET("/api/v1/facets", { params: { query: query(s), header: header(s.tenant) }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+export const pageSize = 200;
 
 export const traces = (s: Scope) =>
   infiniteQueryOptions({
@@ -72,6 +82,7 @@ export const traces = (s: Scope) =>
       ),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
     placeholderData: keepPreviousData,
+    staleTime: Infinity, // a new window is a new question
     gcTime: 60_000,
   });
 
@@ -100,15 +111,4 @@ export const trace = (tenant: string | undefined, id: string) =>
     // A trace does not change, only its cost arrives a moment later.
     staleTime: (q) => (q.state.data?.cost_status === "pending" ? 0 : Infinity),
     refetchInterval: (q) => (q.state.data?.cost_status === "pending" && q.state.dataUpdateCount < 10 ? 2_000 : false),
-  });
-
-/** payload decrypts: asked only when a trace is open, kept only while it is. */
-export const payload = (tenant: string | undefined, id: string) =>
-  queryOptions({
-    queryKey: ["payload", tenant, id],
-    queryFn: ({ signal }) =>
-      data(client.GET("/api/v1/traces/{id}/payload", { params: { path: { id }, header: header(tenant) }, signal })),
-    staleTime: Infinity,
-    gcTime: 30_000,
-    retry: (n, e) => n < 1 && !(e instanceof ApiError && e.status >= 400),
   });

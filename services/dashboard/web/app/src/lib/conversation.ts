@@ -2,15 +2,25 @@
 // send (messages, content parts, tool calls), answers (choices, or a stream's chunks), and
 // block-shaped messages. What it does not know becomes JSON, so nothing is hidden.
 
+import { isStream, read } from "./sse";
+
 export type Role = "system" | "user" | "assistant" | "tool" | "other";
 
 export type Part =
   | { kind: "text"; text: string }
   | { kind: "reasoning"; text: string }
   | { kind: "refusal"; text: string }
-  | { kind: "call"; id: string; name: string; args: string }
-  | { kind: "media"; label: string; bytes: number }
-  | { kind: "json"; value: unknown };
+  | { kind: "call"; id: string; name: string; args: string; result?: Part[] }
+  | { kind: "media"; label: string; media: Media }
+  | { kind: "json"; text: string };
+
+/** What is not text. data is base64; a url is where it lay, and is not asked. */
+export interface Media {
+  type: string;
+  bytes: number;
+  data?: string;
+  url?: string;
+}
 
 export interface Turn {
   role: Role;
@@ -28,8 +38,8 @@ export interface Turn {
 type Obj = Record<string, unknown>;
 
 /** conversation returns null when the request is not one that it can read as a thread. */
-export function conversation(request: string | null, response: string | null): Turn[] | null {
-  const req = object(parse(request));
+export function conversation(request: unknown, response: string | null): Turn[] | null {
+  const req = object(request);
   if (!req) return null;
   const turns: Turn[] = [];
   for (const name of ["system", "instructions"]) {
@@ -39,17 +49,24 @@ export function conversation(request: string | null, response: string | null): T
   if (messages === undefined) return null;
   for (const m of Array.isArray(messages) ? (messages as unknown[]) : [messages]) turns.push(...message(m));
   turns.push(...answer(response));
-  const names = new Map<string, string>();
-  for (const t of turns) {
-    for (const p of t.parts) if (p.kind === "call") names.set(p.id, p.name);
-    if (t.callID && !t.callName) t.callName = names.get(t.callID);
-  }
-  return turns;
+  return matched(turns);
+}
+
+/** matched puts a tool's result to the call that it answers; one that answers none stays in the thread. */
+function matched(turns: Turn[]): Turn[] {
+  const calls = new Map<string, Extract<Part, { kind: "call" }>>();
+  for (const t of turns) for (const p of t.parts) if (p.kind === "call" && p.id) calls.set(p.id, p);
+  return turns.filter((t) => {
+    const call = t.callID ? calls.get(t.callID) : undefined;
+    if (!call || call.result) return true;
+    call.result = t.parts;
+    return false;
+  });
 }
 
 /** toolNames lists the tools a request offers. */
-export function toolNames(request: string | null): string[] {
-  const tools = object(parse(request))?.tools;
+export function toolNames(request: unknown): string[] {
+  const tools = object(request)?.tools;
   if (!Array.isArray(tools)) return [];
   return tools.flatMap((t) => {
     const o = object(t);
@@ -60,13 +77,15 @@ export function toolNames(request: string | null): string[] {
 function message(raw: unknown): Turn[] {
   if (typeof raw === "string") return [{ role: "user", label: "User", parts: [{ kind: "text", text: raw }] }];
   const m = object(raw);
-  if (!m) return [{ role: "other", label: "Message", parts: [{ kind: "json", value: raw }] }];
+  if (!m) return [{ role: "other", label: "Message", parts: [json(raw)] }];
+  if (m.type === "reasoning") return [{ role: "assistant", label: "Assistant", parts: reasoningOf(m) }];
   if (m.type === "function_call") {
     return [{ role: "assistant", label: "Assistant", parts: [call(text(m.call_id), text(m.name), m.arguments)] }];
   }
   if (m.type === "function_call_output") {
     return [{ role: "tool", label: "Tool result", parts: parts(m.output), callID: text(m.call_id) }];
   }
+  if (m.role === undefined && m.type !== undefined && m.type !== "message") return [{ role: "other", label: text(m.type), parts: [json(m)] }];
   const [role, label] = roleOf(text(m.role));
   const turn: Turn = { role, label, parts: [] };
   const reasoning = text(m.reasoning_content) || text(m.reasoning);
@@ -81,6 +100,8 @@ function message(raw: unknown): Turn[] {
       turn.parts.push(...parts(b));
     }
   }
+  const sound = object(m.audio);
+  if (sound?.data) turn.parts.push(media("audio", text(sound.data), "audio/wav"), ...parts(sound.transcript));
   if (typeof m.refusal === "string" && m.refusal) turn.parts.push({ kind: "refusal", text: m.refusal });
   if (Array.isArray(m.tool_calls)) {
     for (const c of m.tool_calls) {
@@ -101,9 +122,7 @@ function message(raw: unknown): Turn[] {
 /** answer reads a response body: a completion, an error, or the raw chunks of a stream. */
 export function answer(response: string | null): Turn[] {
   if (!response) return [];
-  let body = parse(response);
-  if (body === undefined && /^(?:data|event):/m.test(response)) body = joined(response);
-  const o = object(body);
+  const o = object(parse(response) ?? (isStream(response) ? joined(response) : undefined));
   if (!o) return [];
   if (Array.isArray(o.choices)) {
     return o.choices.flatMap((raw) => {
@@ -121,32 +140,60 @@ export function answer(response: string | null): Turn[] {
   return [];
 }
 
-/** joined puts the chunks of a chat stream together. */
+/** joined makes the answer that the events of a stream come to. */
 function joined(stream: string): Obj {
-  const choices: Obj[] = [];
-  for (const line of stream.split("\n")) {
-    if (!line.startsWith("data:")) continue;
-    const chunk = object(parse(line.slice(5).trim()));
-    for (const raw of Array.isArray(chunk?.choices) ? (chunk.choices as unknown[]) : []) {
+  const events = read(stream).flatMap((e): Obj[] => [object(parse(e.data)) ?? {}]);
+  const whole = events.find((e) => e.type === "response.completed" || e.type === "response.incomplete" || e.type === "response.failed");
+  if (whole) return object(whole.response) ?? {};
+  return events.some((e) => e.type === "message_start") ? blocks(events) : choices(events);
+}
+
+/** choices joins the deltas of a chat stream. */
+function choices(events: Obj[]): Obj {
+  const all: Obj[] = [];
+  for (const chunk of events) {
+    for (const raw of Array.isArray(chunk.choices) ? (chunk.choices as unknown[]) : []) {
       const c = object(raw);
       const delta = object(c?.delta);
-      const i = typeof c?.index === "number" && c.index >= 0 && c.index < 128 ? c.index : 0;
-      const choice = (choices[i] ??= { message: { role: "assistant", content: "", tool_calls: [] } });
-      const m = choice.message as { content: string; tool_calls: { id: string; function: { name: string; arguments: string } }[] };
-      m.content += text(delta?.content);
+      const choice = (all[place(c?.index)] ??= { message: { role: "assistant", content: "", reasoning_content: "", tool_calls: [] } });
+      const m = choice.message as { content: string; reasoning_content: string; tool_calls: { id: string; function: { name: string; arguments: string } }[] };
+      m.content += text(delta?.content) || text(c?.text);
+      m.reasoning_content += text(delta?.reasoning_content) || text(delta?.reasoning);
       if (c?.finish_reason) choice.finish_reason = c.finish_reason;
       for (const d of Array.isArray(delta?.tool_calls) ? (delta.tool_calls as unknown[]) : []) {
         const o = object(d);
         const f = object(o?.function);
-        const k = typeof o?.index === "number" && o.index >= 0 && o.index < 128 ? o.index : 0;
-        const have = (m.tool_calls[k] ??= { id: "", function: { name: "", arguments: "" } });
+        const have = (m.tool_calls[place(o?.index)] ??= { id: "", function: { name: "", arguments: "" } });
         have.id ||= text(o?.id);
         have.function.name += text(f?.name);
         have.function.arguments += text(f?.arguments);
       }
     }
   }
-  return { choices: choices.filter(Boolean) };
+  return { choices: all.filter(Boolean) };
+}
+
+/** blocks joins the deltas of a stream of content blocks. */
+function blocks(events: Obj[]): Obj {
+  const content: Obj[] = [];
+  let stop: unknown;
+  for (const e of events) {
+    const delta = object(e.delta);
+    if (e.type === "content_block_start") content[place(e.index)] = { ...object(e.content_block) };
+    if (e.type === "message_delta") stop = delta?.stop_reason ?? stop;
+    const b = content[place(e.index)];
+    if (e.type !== "content_block_delta" || !b) continue;
+    if (delta?.type === "text_delta") b.text = text(b.text) + text(delta.text);
+    if (delta?.type === "thinking_delta") b.thinking = text(b.thinking) + text(delta.thinking);
+    if (delta?.type === "input_json_delta") b.input = (typeof b.input === "string" ? b.input : "") + text(delta.partial_json);
+  }
+  return { role: "assistant", content: content.filter(Boolean), stop_reason: stop };
+}
+
+const maxPlace = 128; // choices, calls and blocks that a stream may number
+
+function place(v: unknown): number {
+  return typeof v === "number" && Number.isInteger(v) && v >= 0 && v < maxPlace ? v : 0;
 }
 
 /** parts reads a message's content: text, or a list of blocks. */
@@ -155,7 +202,7 @@ function parts(content: unknown): Part[] {
   if (typeof content === "string") return [{ kind: "text", text: content }];
   if (Array.isArray(content)) return content.flatMap(parts);
   const b = object(content);
-  if (!b) return [{ kind: "json", value: content }];
+  if (!b) return [json(content)];
   switch (b.type) {
     case "text":
     case "input_text":
@@ -164,30 +211,54 @@ function parts(content: unknown): Part[] {
       return [{ kind: "text", text: text(b.text) }];
     case "thinking":
     case "reasoning":
-      return [{ kind: "reasoning", text: text(b.thinking) || text(b.text) }];
+    case "redacted_thinking":
+      return reasoningOf(b);
     case "refusal":
       return [{ kind: "refusal", text: text(b.refusal) }];
     case "tool_use":
+    case "server_tool_use":
       return [call(text(b.id), text(b.name), b.input)];
     case "image_url":
     case "input_image":
+      return [media("image", text(object(b.image_url)?.url) || text(b.image_url), "image/png")];
     case "image":
-      return [media("image", b)];
+    case "document": {
+      const source = object(b.source);
+      if (source?.type === "text") return [{ kind: "text", text: text(source.data) }];
+      return [media(b.type === "image" ? "image" : "file", text(source?.data) || text(source?.url), text(source?.media_type))];
+    }
     case "input_audio":
-    case "audio":
-      return [media("audio", b)];
+    case "audio": {
+      const sound = object(b.input_audio) ?? b;
+      return [media("audio", text(sound.data), `audio/${text(sound.format) || "wav"}`)];
+    }
     case "file":
-    case "input_file":
-    case "document":
-      return [media("file", b)];
+    case "input_file": {
+      const file = object(b.file) ?? b;
+      return [media(text(file.filename) || "file", text(file.file_data) || text(file.file_url), "application/octet-stream")];
+    }
     default:
-      return [{ kind: "json", value: content }];
+      return [json(content)];
   }
 }
 
-function media(label: string, block: Obj): Part {
-  return { kind: "media", label, bytes: JSON.stringify(block).length };
+function reasoningOf(b: Obj): Part[] {
+  const said = [b.thinking, b.text, ...[b.summary, b.content].flatMap((list) => (Array.isArray(list) ? list.map((s) => object(s)?.text) : []))];
+  const words = said.map(text).filter(Boolean).join("\n\n");
+  return [{ kind: "reasoning", text: words || "(kept secret by the provider)" }];
 }
+
+const json = (value: unknown): Part => ({ kind: "json", text: JSON.stringify(value) ?? "null" });
+
+/** media reads a data: URL, an address, or base64 of the given type. */
+function media(label: string, source: string, type: string): Part {
+  const inline = /^data:([^;,]*)[^,]*,/.exec(source.slice(0, 200));
+  if (inline) return { kind: "media", label, media: base64(inline[1] || type, source.slice(inline[0].length)) };
+  if (/^[a-z][a-z0-9+.-]*:/i.test(source.slice(0, 40))) return { kind: "media", label, media: { type, bytes: 0, url: source } };
+  return { kind: "media", label, media: base64(type, source) };
+}
+
+const base64 = (type: string, data: string): Media => ({ type, bytes: Math.floor((data.length * 3) / 4), data });
 
 function call(id: string, name: string, args: unknown): Part {
   return { kind: "call", id, name, args: typeof args === "string" ? args : JSON.stringify(args ?? {}) };
@@ -211,8 +282,7 @@ function roleOf(role: string): [Role, string] {
   }
 }
 
-function parse(s: string | null): unknown {
-  if (!s) return undefined;
+function parse(s: string): unknown {
   try {
     return JSON.parse(s) as unknown;
   } catch {

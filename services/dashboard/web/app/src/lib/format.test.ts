@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytes, change, compact, int, ms, msTick, percent, usd, usdTick } from "./format";
+import { ago, bytes, change, compact, int, ms, msTick, percent, usd, usdTick } from "./format";
 
 describe("unknown is never zero", () => {
   test.each([
@@ -45,3 +45,11 @@ test("a change needs something to compare with", () => {
   expect(change(12, 0)).toBeNull();
   expect(change(null, 10)).toBeNull();
 });
+
+test.each([
+  [0, "0 s"],
+  [12_400, "12 s"],
+  [60_000, "1 min"],
+  [7_300_000, "2 h"],
+  [200_000_000, "2 days"],
+])("ago(%d) is %s", (span, want) => expect(ago(span)).toBe(want));

@@ -82,3 +82,12 @@ export function change(value: number | null | undefined, previous: number | null
   if (value == null || previous == null || previous === 0) return null;
   return (value - previous) / previous;
 }
+
+/** ago is a span in the words of a badge: 12 s, 3 min, 2 h. */
+export function ago(span: number): string {
+  const s = Math.round(span / 1000);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 172_800) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86_400)} days`;
+}

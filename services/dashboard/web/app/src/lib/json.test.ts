@@ -1,17 +1,11 @@
 import { expect, test } from "vitest";
-import { cut, pretty, tokens } from "./json";
+import { pretty, tokens } from "./json";
 
 test("short JSON is one line, long JSON is indented, other text stays", () => {
   expect(pretty('{"a":1,"b":["x","y"],"c":{}}')).toBe('{"a": 1, "b": ["x", "y"], "c": {}}');
   expect(pretty(JSON.stringify({ text: "x".repeat(100) }))).toMatch(/^\{\n {2}"text"/);
   expect(pretty('{"text":"line\\nline [ x ]"}')).toBe('{"text": "line\\nline [ x ]"}');
   expect(pretty("not { json")).toBe("not { json");
-});
-
-test("cut bounds a text and splits no character", () => {
-  expect(cut("abc", 3)).toEqual({ shown: "abc", rest: 0 });
-  expect(cut("abcd", 3)).toEqual({ shown: "abc", rest: 1 });
-  expect(cut("ab\u{1f9f6}d", 3)).toEqual({ shown: "ab", rest: 3 });
 });
 
 test.each(['{"key": "value", "n": -1.5e3, "ok": true, "none": null}', '"unclosed', "", "<b>10</b> {}", '{"a": "quote \\" in it"}'])(

@@ -1,21 +1,3 @@
-/** How much of a body is drawn before someone asks for all of it, in characters. */
-export const maxDrawn = 64 * 1024;
-
-/** Text that was cut for drawing. */
-export interface Cut {
-  shown: string;
-  /** Characters left out. */
-  rest: number;
-}
-
-/** cut bounds what is drawn, never in the middle of a surrogate pair. */
-export function cut(text: string, limit = maxDrawn): Cut {
-  if (text.length <= limit) return { shown: text, rest: 0 };
-  const code = text.charCodeAt(limit - 1);
-  const end = code >= 0xd800 && code <= 0xdbff ? limit - 1 : limit;
-  return { shown: text.slice(0, end), rest: text.length - end };
-}
-
 /** pretty indents JSON, on one line where it is short; other text stays as it is. */
 export function pretty(text: string): string {
   let value: unknown;

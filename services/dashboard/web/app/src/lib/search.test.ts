@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { carried, clean, filtered, parse, stringify, toggled, withoutFilters, type Search } from "./search";
+import { added, applied, carried, clean, filtered, filtersOf, noFilters, parse, stringify, toggled, withoutFilters, type Search } from "./search";
 
 const roundTrip = (s: Search) => clean(parse(stringify({ ...s })));
 
@@ -9,6 +9,8 @@ describe("the URL holds the state", () => {
     { range: "1h", status: "error" },
     { from: "2026-11-22T10:00:00.000Z", to: "2026-11-22T11:00:00.000Z" },
     { model: ["gpt-5", "a&b=c d/é%"], provider: ["openai"], key: ["key_1"], outcome: ["failed", "canceled"] },
+    { tag: ["env:prod", "url:http://a"], session: ["s 1"], http_status: [429, 0], cost_status: ["unpriced"], by: "tag:team & co" },
+    { stream: true, cached: false, retried: true, min_cost_usd: "0.05", min_latency_ms: 1500 },
     { range: "7d", by: "key", metric: "tokens", trace: "0196e1d2-7c8b-7d6a-9f00-5a1b2c3d4e5f", tab: "metadata", tenant: "acme" },
   ])("%j", (s) => expect(roundTrip(s)).toEqual(s));
 
@@ -28,6 +30,10 @@ describe("what a URL may say is checked", () => {
     ["a window and a range", "?range=1h&from=2026-11-22T10:00:00Z&to=2026-11-22T11:00:00Z", { from: "2026-11-22T10:00:00.000Z", to: "2026-11-22T11:00:00.000Z" }],
     ["the default range", "?range=24h", {}],
     ["empty and repeated values", "?model=&model=a&model=a", { model: ["a"] }],
+    ["numbers and flags that are none", "?min_latency_ms=fast&min_cost_usd=1e3&stream=maybe&http_status=ok&http_status=600&cost_status=free", {}],
+    ["a latency beyond a day", "?min_latency_ms=86400001", {}],
+    ["a tag without a name", "?tag=prod&tag=:prod&tag=env:", { tag: ["env:"] }],
+    ["a grouping without a name", "?by=tag:", {}],
     ["too long an id", "?trace=" + "x".repeat(65), {}],
   ])("%s", (_, query, want) => expect(clean(parse(query))).toEqual(want));
 
@@ -49,4 +55,20 @@ test("filters are added and taken away", () => {
   expect(filtered(s)).toBe(true);
   expect(filtered(withoutFilters(s))).toBe(false);
   expect(withoutFilters(s)).toEqual({ range: "1h" });
+  expect(filtersOf(s)).toEqual({ model: ["a"], status: "error" });
+  expect(clean({ ...s, ...noFilters })).toEqual({ range: "1h" });
+  expect(added(s, "model", "a")).toEqual({});
+  expect(added(s, "model", "b")).toEqual({ model: ["a", "b"] });
+});
+
+test("what is filtered by is told value by value, each with a way to take it away", () => {
+  const s: Search = { range: "1h", model: ["a", "b"], http_status: [429], retried: true, min_latency_ms: 5 };
+  expect(applied(s)).toEqual([
+    { name: "model", value: "a", without: { model: ["b"] } },
+    { name: "model", value: "b", without: { model: ["a"] } },
+    { name: "http_status", value: "429", without: { http_status: undefined } },
+    { name: "retried", value: "true", without: { retried: undefined } },
+    { name: "min_latency_ms", value: "5", without: { min_latency_ms: undefined } },
+  ]);
+  expect(applied({ range: "1h" })).toEqual([]);
 });

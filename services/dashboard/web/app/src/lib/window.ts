@@ -35,3 +35,27 @@ export function zoomed(from: number, to: number): { from: string; to: string } {
   const end = Math.max(Math.ceil(to / 60) * 60, start + 60);
   return { from: new Date(start * 1000).toISOString(), to: new Date(end * 1000).toISOString() };
 }
+
+/** How far numbers may lie behind before people are told, in milliseconds. */
+export const staleAfter = 120_000;
+
+/** lag is how long ago it is that the numbers were complete, in milliseconds; null: nobody knows. */
+export function lag(freshTo: string | null | undefined, now: number): number | null {
+  if (!freshTo) return null;
+  const at = Date.parse(freshTo);
+  return Number.isNaN(at) ? null : Math.max(0, now - at);
+}
+
+/** chosen reads two local times of a form; null where they make no window. */
+export function chosen(from: string, to: string): { from: string; to: string } | null {
+  const start = Date.parse(from);
+  const end = Date.parse(to);
+  if (Number.isNaN(start) || Number.isNaN(end) || start >= end || end - start > 366 * 86_400_000) return null;
+  return { from: new Date(start).toISOString(), to: new Date(end).toISOString() };
+}
+
+/** localTime writes an instant as a form's field takes it, to the minute. */
+export function localTime(at: string): string {
+  const d = new Date(at);
+  return new Date(d.getTime() - d.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}

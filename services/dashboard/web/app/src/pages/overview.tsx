@@ -1,33 +1,42 @@
 import { SegmentedControl } from "@mantine/core";
-import { useQueries, useQuery } from "@tanstack/react-query";
-import type { Timeseries } from "../api/client";
-import { anyTrace, summary, timeseries } from "../api/queries";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useState } from "react";
+import { facets, summary, timeseries } from "../api/queries";
 import { change, compact, int, ms, msTick, percent, usd, usdTick } from "../lib/format";
-import { groups, metrics, type Group, type Metric } from "../lib/search";
+import { added, groups, metrics, type Group, type Metric, type Search } from "../lib/search";
 import { useSearchState } from "../route";
-import { useSession } from "../session";
 import { ChartCard } from "../ui/chart/card";
+import type { Pick } from "../ui/chart/chart";
+import { useFirstRun } from "../ui/list";
 import { Stat } from "../ui/stat";
 import { Failure } from "../ui/states";
 import { TopBar } from "../ui/topbar";
 import { TracesCard } from "../ui/traces-card";
 import { useWindow } from "../window";
-import { Start } from "./start";
+
+const Start = lazy(() => import("./start").then((m) => ({ default: m.Start })));
 
 /** Overview is the window at a glance: five numbers, where the money and the time went, the latest traces. */
 export function Overview() {
-  const { header } = useSession();
-  const any = useQuery(anyTrace(header));
-  if (any.data === false) return <Start />;
+  const { scope } = useWindow();
+  const first = useFirstRun();
+  const q = useQuery(summary(scope));
+  if (first) {
+    return (
+      <Suspense>
+        <Start />
+      </Suspense>
+    );
+  }
   return (
     <div className="page fill">
-      <TopBar title="Overview" />
+      <TopBar title="Overview" freshTo={q.data?.fresh_to} />
       <Stats />
       <div className="two">
         <Usage />
         <Latency />
       </div>
-      <TracesCard title="Latest traces" />
+      <TracesCard title="Latest traces" total={q.data?.requests.value} />
     </div>
   );
 }
@@ -41,21 +50,23 @@ const shown: Record<Metric, { title: string; unit: string; format: (v: number | 
 
 function Usage() {
   const [search, set] = useSearchState();
-  const { scope } = useWindow();
+  const { scope, zoom } = useWindow();
   const metric = search.metric ?? "cost";
   const by = search.by ?? "model";
   const q = useQuery(timeseries(scope, metric, by));
   const { title, unit, format, tick } = shown[metric];
+  const pick = ({ from, to, key }: Pick) => zoom({ from, to, ...(key !== null && narrowed(search, by, key)) });
   return (
     <ChartCard
       title={title}
-      sub={`by ${by}, ${unit}`}
+      sub={`by ${by.replace(/^tag:/, "tag ")}, ${unit}`}
       query={q}
       mode="stack"
       whole={metric !== "cost"}
       format={format}
       tick={tick}
       totals
+      onPick={pick}
       controls={
         <div className="controls">
           <SegmentedControl
@@ -65,37 +76,79 @@ function Usage() {
             onChange={(v) => set({ metric: v === "cost" ? undefined : (v as Metric) }, true)}
             data={metrics.map((m) => ({ value: m, label: m === "cost" ? "spend" : m }))}
           />
-          <SegmentedControl
-            size="xs"
-            aria-label="Group by"
-            value={by}
-            onChange={(v) => set({ by: v === "model" ? undefined : (v as Group) }, true)}
-            data={[...groups]}
-          />
+          <GroupBy by={by} onBy={(g) => set({ by: g === "model" ? undefined : g }, true)} />
         </div>
       }
     />
   );
 }
 
-function Latency() {
+/** narrowed is the filter that leaves one series of a chart; requests without the tag cannot be asked for. */
+function narrowed(s: Search, by: Group, key: string): Search {
+  if (key === "") return {};
+  if (by === "model" || by === "provider" || by === "key") return added(s, by, key);
+  return added(s, "tag", `${by.slice(4)}:${key}`);
+}
+
+/** GroupBy chooses what a chart goes by; of tags, the name among those that requests have. */
+function GroupBy({ by, onBy }: { by: Group; onBy: (by: Group) => void }) {
   const { scope } = useWindow();
+  const queries = useQueryClient();
+  const tagged = by.startsWith("tag:");
+  const q = useQuery({ ...facets(scope), enabled: tagged });
+  const [none, setNone] = useState(false);
+  const names = tagNames(q.data);
+  const choose = async (v: string) => {
+    setNone(false);
+    if (v !== "tag") return onBy(v as Group);
+    const first = tagNames(await queries.fetchQuery(facets(scope)).catch(() => undefined))[0];
+    if (first) onBy(first);
+    else setNone(true);
+  };
+  return (
+    <>
+      <SegmentedControl size="xs" aria-label="Group by" value={tagged ? "tag" : by} onChange={(v) => void choose(v)} data={[...groups, "tag"]} />
+      {tagged && (
+        <select className="field small" aria-label="Tag" value={by} onChange={(e) => onBy(e.currentTarget.value as Group)}>
+          {(names.includes(by) ? names : [by, ...names]).map((n) => (
+            <option key={n} value={n}>
+              {n.slice(4)}
+            </option>
+          ))}
+        </select>
+      )}
+      {none && (
+        <span className="dim" role="status">
+          No request of this window has a tag.
+        </span>
+      )}
+    </>
+  );
+}
+
+const tagNames = (f: { facets: { dim: string }[] } | undefined) => (f?.facets ?? []).map((x) => x.dim).filter((d): d is Group => d.startsWith("tag:"));
+
+function Latency() {
+  const { scope, zoom } = useWindow();
   const q = useQuery(timeseries(scope, "latency"));
-  return <ChartCard title="Latency" sub="end to end, percentiles" query={q} mode="lines" format={(v) => ms(v === null ? null : Number(v))} tick={msTick} totals />;
+  const pick = ({ from, to }: Pick) => zoom({ from, to });
+  return (
+    <ChartCard
+      title="Latency"
+      sub="end to end, percentiles"
+      query={q}
+      mode="lines"
+      format={(v) => ms(v === null ? null : Number(v))}
+      tick={msTick}
+      totals
+      onPick={pick}
+    />
+  );
 }
 
 function Stats() {
   const { scope } = useWindow();
   const q = useQuery(summary(scope));
-  const [requests, cost, errors, tokens, latency] = useQueries({
-    queries: [
-      timeseries(scope, "requests"),
-      timeseries(scope, "cost"),
-      timeseries(scope, "errors"),
-      timeseries(scope, "tokens"),
-      timeseries(scope, "latency"),
-    ],
-  });
   const s = q.data;
   if (q.error && !s) {
     return (
@@ -108,20 +161,18 @@ function Stats() {
   const errorRate = s && rate(s.errors.value, s.requests.value);
   const errorRateBefore = s && rate(s.errors.previous, s.requests.previous);
   const money = (v: string | null | undefined) => (v == null ? null : Number(v));
+  const spark = s?.spark;
   // Without the interval that has not ended, which would look like a fall.
-  const course = (d: Timeseries | undefined, key = "total") =>
-    d?.series.find((x) => x.key === key)?.values.slice(0, d.partial_last && d.t.length > 2 ? -1 : undefined);
-  const requestCourse = course(requests.data);
-  const errorCourse = requestCourse && course(errors.data)?.map((e, i) => rate(e ?? 0, requestCourse[i] ?? 0));
+  const course = (values: (number | null)[] | undefined) => values?.slice(0, spark?.partial_last && values.length > 2 ? -1 : undefined);
   return (
     <div className={q.isPlaceholderData ? "five stale" : "five"}>
-      <Stat label="Requests" value={s && int(s.requests.value)} change={change(s?.requests.value, s?.requests.previous)} spark={requestCourse} tone="--text-2" />
+      <Stat label="Requests" value={s && int(s.requests.value)} change={change(s?.requests.value, s?.requests.previous)} spark={course(spark?.requests)} tone="--text-2" />
       <Stat
         label="Spend"
         value={s && usd(s.cost_usd.value)}
         change={change(money(s?.cost_usd.value), money(s?.cost_usd.previous))}
         bad="up"
-        spark={course(cost.data)}
+        spark={course(spark?.cost_usd)}
         tone="--cost"
         note={s && s.unpriced.value > 0 ? `${int(s.unpriced.value)} unpriced` : undefined}
       />
@@ -130,11 +181,18 @@ function Stats() {
         value={s && ms(s.latency_ms.p95)}
         change={change(s?.latency_ms.p95, s?.latency_ms.previous.p95)}
         bad="up"
-        spark={course(latency.data, "p95")}
+        spark={course(spark?.latency_p95_ms)}
         tone="--latency-2"
       />
-      <Stat label="Error rate" value={s && percent(errorRate)} change={change(errorRate, errorRateBefore)} bad="up" spark={errorCourse} tone="--error" />
-      <Stat label="Tokens" value={s && compact(s.tokens.total.value)} change={change(s?.tokens.total.value, s?.tokens.total.previous)} spark={course(tokens.data)} tone="--text-2" />
+      <Stat
+        label="Error rate"
+        value={s && percent(errorRate)}
+        change={change(errorRate, errorRateBefore)}
+        bad="up"
+        spark={course(spark?.errors.map((e, i) => rate(e, spark.requests[i] ?? 0)))}
+        tone="--error"
+      />
+      <Stat label="Tokens" value={s && compact(s.tokens.total.value)} change={change(s?.tokens.total.value, s?.tokens.total.previous)} spark={course(spark?.tokens)} tone="--text-2" />
     </div>
   );
 }

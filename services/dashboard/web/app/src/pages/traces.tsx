@@ -1,25 +1,35 @@
 import { useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
-import { anyTrace, volume } from "../api/queries";
+import { lazy, Suspense, useMemo } from "react";
+import { facets, summary, volume } from "../api/queries";
 import { int } from "../lib/format";
-import { useSession } from "../session";
-import { Chart } from "../ui/chart/chart";
+import type { Outcome } from "../lib/search";
+import { Chart, type Pick } from "../ui/chart/chart";
 import { plot } from "../ui/chart/plot";
+import { useFirstRun } from "../ui/list";
 import { TopBar } from "../ui/topbar";
 import { TracesCard } from "../ui/traces-card";
 import { useWindow } from "../window";
-import { Start } from "./start";
+
+const Start = lazy(() => import("./start").then((m) => ({ default: m.Start })));
 
 /** Traces is the list of all requests, with how many there were and how they ended above it. */
 export function Traces() {
-  const { header } = useSession();
-  const any = useQuery(anyTrace(header));
-  if (any.data === false) return <Start />;
+  const { scope } = useWindow();
+  const first = useFirstRun();
+  const total = useQuery({ ...facets(scope), enabled: false }).data?.total;
+  const fresh = useQuery(summary(scope));
+  if (first) {
+    return (
+      <Suspense>
+        <Start />
+      </Suspense>
+    );
+  }
   return (
     <div className="page fill">
-      <TopBar title="Traces" />
+      <TopBar title="Traces" freshTo={fresh.data?.fresh_to} />
       <Volume />
-      <TracesCard title="Traces" />
+      <TracesCard title="Traces" total={total ?? fresh.data?.requests.value} rail />
     </div>
   );
 }
@@ -27,9 +37,10 @@ export function Traces() {
 const none: ReadonlySet<string> = new Set();
 
 function Volume() {
-  const { scope } = useWindow();
+  const { scope, zoom } = useWindow();
   const q = useQuery(volume(scope));
   const drawn = useMemo(() => q.data && plot(q.data, "stack", true, none), [q.data]);
+  const pick = ({ from, to, key }: Pick) => zoom({ from, to, ...(key !== null && { outcome: [key as Outcome] }) });
   return (
     <section className={q.isPlaceholderData ? "card strip stale" : "card strip"} aria-label="Requests over time">
       {q.error && !q.data ? (
@@ -40,7 +51,7 @@ function Volume() {
           </button>
         </p>
       ) : (
-        drawn && <Chart plot={drawn} height={56} label="Requests over time, by outcome" format={int} tick={int} axes={false} />
+        drawn && <Chart plot={drawn} height={56} label="Requests over time, by outcome" format={int} tick={int} axes={false} onPick={pick} />
       )}
     </section>
   );

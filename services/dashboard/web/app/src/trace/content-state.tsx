@@ -1,10 +1,10 @@
 import { Skeleton } from "@mantine/core";
 import type { TraceDetail } from "../api/client";
 import { Empty, Failure } from "../ui/states";
-import type { Bodies } from "./payload";
+import type { Missing } from "./payload";
 
 /** ContentState stands in for bodies that are not there: why, and what to do. */
-export function ContentState({ trace, content }: { trace: TraceDetail; content: Exclude<Bodies, { state: "ready" }> }) {
+export function ContentState({ trace, content }: { trace: TraceDetail; content: Missing }) {
   switch (content.state) {
     case "loading":
       return (
@@ -30,6 +30,12 @@ export function ContentState({ trace, content }: { trace: TraceDetail; content: 
               : `When this request came, the tenant recorded ${trace.content_mode === "none" ? "no content" : "metadata only"}.`}
           </p>
           {trace.content_mode !== "full" && <p>An administrator can set the tenant's content mode to “full” for requests to come.</p>}
+        </Empty>
+      );
+    case "expired":
+      return (
+        <Empty icon="traces" title="This trace is gone">
+          <p>Its tenant's retention ended while it was on screen. What is shown above is all that is left of it; cost and statistics stay.</p>
         </Empty>
       );
     case "no_right":

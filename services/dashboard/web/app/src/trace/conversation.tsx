@@ -1,55 +1,98 @@
-import { useMemo } from "react";
+import { useState, type ReactNode } from "react";
 import type { TraceDetail } from "../api/client";
-import { conversation, toolNames, type Part, type Role, type Turn } from "../lib/conversation";
-import { bytes } from "../lib/format";
+import type { Shown, ShownPart, ShownTurn } from "../lib/bodies";
+import type { Role } from "../lib/conversation";
+import { int } from "../lib/format";
 import { Icon, type IconName } from "../ui/icons";
 import { Empty } from "../ui/states";
 import { ContentState } from "./content-state";
-import type { Bodies } from "./payload";
-import { Bounded, Json } from "./text";
+import { MediaChip } from "./media";
+import type { Content, Source } from "./payload";
+import { Text } from "./text";
 
 const faces: Record<Role, IconName> = { system: "sliders", user: "user", assistant: "spark", tool: "tool", other: "docs" };
 
 /** ConversationTab reads the bodies as a thread, the answer last. */
-export function ConversationTab({ trace, content }: { trace: TraceDetail; content: Bodies }) {
-  const request = content.state === "ready" ? (content.request?.text ?? null) : null;
-  const response = content.state === "ready" ? (content.response?.text ?? null) : null;
-  const turns = useMemo(() => conversation(request, response), [request, response]);
-  const offered = useMemo(() => toolNames(request), [request]);
+export function ConversationTab({ trace, content }: { trace: TraceDetail; content: Content }) {
   if (content.state !== "ready") return <ContentState trace={trace} content={content} />;
-  if (!turns) {
+  const { thread, tools, request, response, source } = content;
+  const ending = trace.outcome !== "completed" && (
+    <Ending trace={trace} response={response?.text ?? null} answered={(thread?.answer.length ?? 0) > 0} source={source} />
+  );
+  if (!thread) {
     return (
-      <Empty icon="docs" title="This request does not read as a conversation">
-        <p>{content.request?.truncated ? "Its recording was cut. " : ""}The tabs Request and Response have it as it was.</p>
-      </Empty>
+      <>
+        {ending}
+        <Empty icon="docs" title="This request does not read as a conversation">
+          <p>
+            {request?.truncated
+              ? "Its recording was cut, so it is no whole JSON. "
+              : request?.form === "broken"
+                ? "Its body is not valid JSON. "
+                : request?.form === "binary"
+                  ? "Its body is not text. "
+                  : ""}
+            The tabs Request and Response have it as it was.
+          </p>
+        </Empty>
+      </>
     );
   }
   return (
     <>
-      {trace.outcome !== "completed" && <Ending trace={trace} response={response} answered={turns.some((t) => t.answer)} />}
-      {offered.length > 0 && (
+      {ending}
+      {tools.length > 0 && (
         <details className="offered">
           <summary>
-            <Icon name="tool" size={13} /> {offered.length === 1 ? "1 tool" : `${offered.length} tools`} offered
+            <Icon name="tool" size={13} /> {tools.length === 1 ? "1 tool" : `${tools.length} tools`} offered
           </summary>
           <p>
-            {offered.map((name, i) => (
+            {tools.map((name, i) => (
               <code key={i}>{name}</code>
             ))}
           </p>
         </details>
       )}
-      <ol className="thread">
-        {turns.map((t, i) => (
-          <TurnItem key={i} turn={t} />
-        ))}
-      </ol>
+      <Thread thread={thread} source={source} />
     </>
   );
 }
 
+function Thread({ thread, source }: { thread: NonNullable<Extract<Content, { state: "ready" }>["thread"]>; source: Source }) {
+  const [turns, setTurns] = useState(thread.first);
+  const [state, setState] = useState<"still" | "busy" | "failed">("still");
+  const { next } = turns;
+  const more = async (from: number) => {
+    setState("busy");
+    try {
+      const got = await source.turns(from);
+      setTurns((t) => ({ turns: [...t.turns, ...got.turns], next: got.next }));
+      setState("still");
+    } catch {
+      setState("failed");
+    }
+  };
+  return (
+    <ol className="thread">
+      {turns.turns.map((t, i) => (
+        <TurnItem key={i} turn={t} source={source} />
+      ))}
+      {next !== null && (
+        <li className="gap">
+          <button className="button" aria-disabled={state === "busy"} onClick={() => state !== "busy" && void more(next)}>
+            {state === "busy" ? "Loading" : state === "failed" ? "That failed. Try again" : `Show more of the ${int(thread.turns - next)} turns between`}
+          </button>
+        </li>
+      )}
+      {thread.answer.map((t, i) => (
+        <TurnItem key={`answer-${i}`} turn={t} source={source} />
+      ))}
+    </ol>
+  );
+}
+
 /** Ending says how a trace ended that did not complete. */
-function Ending({ trace: t, response, answered }: { trace: TraceDetail; response: string | null; answered: boolean }) {
+function Ending({ trace: t, response, answered, source }: { trace: TraceDetail; response: Shown | null; answered: boolean; source: Source }) {
   const words = {
     completed: "",
     failed: `The request failed${t.http_status ? ` with status ${t.http_status}` : ""}${t.error_class ? `: ${t.error_class}` : ""}.`,
@@ -59,12 +102,12 @@ function Ending({ trace: t, response, answered }: { trace: TraceDetail; response
   return (
     <div className={t.outcome === "canceled" ? "ending off" : "ending"}>
       <b>{words}</b>
-      {!answered && response && <Json text={response} />}
+      {!answered && response && <Text text={response} source={source} className="json" json />}
     </div>
   );
 }
 
-function TurnItem({ turn: t }: { turn: Turn }) {
+function TurnItem({ turn: t, source }: { turn: ShownTurn; source: Source }) {
   return (
     <li className={`turn ${t.role}${t.answer ? " answer" : ""}`}>
       <span className="face">
@@ -80,46 +123,71 @@ function TurnItem({ turn: t }: { turn: Turn }) {
         </div>
         {t.parts.length === 0 && <p className="dim">(empty)</p>}
         {t.parts.map((p, i) => (
-          <PartView key={i} part={p} data={t.role === "tool"} />
+          <PartView key={i} part={p} source={source} />
         ))}
       </div>
     </li>
   );
 }
 
-function PartView({ part: p, data }: { part: Part; data: boolean }) {
+function PartView({ part: p, source }: { part: ShownPart; source: Source }) {
   switch (p.kind) {
     case "text":
-      return data ? <Json text={p.text} /> : <Bounded text={p.text} className="words" />;
+      return <Text text={p.text} source={source} className="words" />;
     case "refusal":
-      return <Bounded text={p.text} className="words refusal" />;
+      return <Text text={p.text} source={source} className="words refusal" />;
     case "reasoning":
       return (
-        <details className="fold">
-          <summary>
-            <Icon name="thought" size={13} /> Reasoning
-          </summary>
-          <Bounded text={p.text} className="words dim" />
-        </details>
+        <Fold face={<><Icon name="thought" size={13} /> Reasoning</>}>
+          <Text text={p.text} source={source} className="words dim" />
+        </Fold>
       );
     case "call":
-      return (
-        <details className="fold call" open>
-          <summary>
-            <Icon name="tool" size={13} />
-            <code>{p.name || "(no name)"}</code>
-            <span className="mono dim right">{p.id}</span>
-          </summary>
-          <Json text={p.args} />
-        </details>
-      );
+      return <Call call={p} source={source} />;
     case "media":
-      return (
-        <span className="media">
-          <Icon name="image" size={14} /> {p.label}, {bytes(p.bytes)}
-        </span>
-      );
+      return <MediaChip part={p} source={source} />;
     case "json":
-      return <Json text={JSON.stringify(p.value)} />;
+      return <Text text={p.text} source={source} className="json" json />;
   }
+}
+
+/** Call is a tool's call with what came of it: both at a glance where they are short, folded where not. */
+function Call({ call: c, source }: { call: Extract<ShownPart, { kind: "call" }>; source: Source }) {
+  return (
+    <Fold
+      className="call"
+      open={short(c.args)}
+      face={
+        <>
+          <Icon name="tool" size={13} />
+          <code>{c.name || "(no name)"}</code>
+          {c.result ? <span className="tagged">result</span> : <span className="dim">no result here</span>}
+          <span className="mono dim right">{c.id}</span>
+        </>
+      }
+    >
+      <Text text={c.args} source={source} className="json" json />
+      {c.result && (
+        <Fold className="result" open={c.result.every((p) => "text" in p && short(p.text))} face={<>Result of {c.name || "the call"}</>}>
+          {c.result.length === 0 && <p className="hint">(empty)</p>}
+          {c.result.map((p, i) => (
+            <PartView key={i} part={p} source={source} />
+          ))}
+        </Fold>
+      )}
+    </Fold>
+  );
+}
+
+const short = (t: Shown) => t.length < 1200 && t.text.split("\n").length <= 14;
+
+/** Fold draws what is in it only once it was opened. */
+function Fold({ face, open: initially = false, className = "", children }: { face: ReactNode; open?: boolean; className?: string; children: ReactNode }) {
+  const [open, setOpen] = useState(initially);
+  return (
+    <details className={`fold ${className}`} open={open} onToggle={(e) => e.target === e.currentTarget && setOpen(e.currentTarget.open)}>
+      <summary>{face}</summary>
+      {open && children}
+    </details>
+  );
 }

@@ -1,11 +1,15 @@
 import type { ReactNode } from "react";
 import type { TraceDetail } from "../api/client";
 import { bytes, exactTime, int, ms, unknown } from "../lib/format";
+import { added } from "../lib/search";
+import { useNarrow, useSearchState } from "../route";
 import { Json } from "./text";
 
 /** MetadataTab is everything that is known of a trace without opening its bodies. */
 export function MetadataTab({ trace: t }: { trace: TraceDetail }) {
   const u = t.usage;
+  const [search] = useSearchState();
+  const narrow = useNarrow();
   return (
     <div className="metadata">
       <Section title="Request">
@@ -18,14 +22,20 @@ export function MetadataTab({ trace: t }: { trace: TraceDetail }) {
         <Entry name="Streamed">{t.stream ? "yes" : "no"}</Entry>
         <Entry name="Key">{t.key_name ? `${t.key_name} (${t.key_id})` : t.key_id}</Entry>
         <Entry name="End user">{t.end_user}</Entry>
-        <Entry name="Session">{t.session_id}</Entry>
+        <Entry name="Session">
+          {t.session_id && (
+            <button className="quiet" onClick={() => narrow(added(search, "session", t.session_id))} title="Show only this session">
+              {t.session_id}
+            </button>
+          )}
+        </Entry>
         <Entry name="Service tier">{t.service_tier}</Entry>
         <Entry name="Region">{t.region}</Entry>
         <Entry name="Tags">
           {Object.entries(t.tags).map(([k, v]) => (
-            <span key={k} className="tag">
+            <button key={k} className="tag" onClick={() => narrow(added(search, "tag", `${k}:${v}`))} title="Show only this tag">
               {k}:{v}
-            </span>
+            </button>
           ))}
         </Entry>
       </Section>
@@ -48,6 +58,7 @@ export function MetadataTab({ trace: t }: { trace: TraceDetail }) {
         <Entry name="of it reasoning">{u && u.reasoning > 0 && int(u.reasoning)}</Entry>
         <Entry name="Counted by">{t.usage_source}</Entry>
         <Entry name="Cost">{t.cost_usd === null ? `${unknown} (${t.cost_status.replace("_", " ")})` : `$${t.cost_usd}`}</Entry>
+        <Entry name="Why it is not priced">{t.unpriced_why?.replace("_", " ")}</Entry>
         <Entry name="Price version">{t.price_version}</Entry>
       </Section>
       <Section title="Record">
@@ -59,7 +70,7 @@ export function MetadataTab({ trace: t }: { trace: TraceDetail }) {
       {t.usage_raw != null && (
         <section>
           <h3>Usage as the provider wrote it</h3>
-          <Json text={JSON.stringify(t.usage_raw)} />
+          <Json value={t.usage_raw} />
         </section>
       )}
     </div>

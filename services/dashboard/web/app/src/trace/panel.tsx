@@ -26,18 +26,18 @@ export function TracePanel({ id, onClose, onStep }: Props) {
           <>
             {onStep && (
               <>
-                <button className="icon-button" onClick={() => onStep(-1)} aria-label="Previous trace">
+                <button className="icon-button" onClick={() => onStep(-1)} aria-label="Previous trace" title="Previous (k)">
                   <Icon name="up" />
                 </button>
-                <button className="icon-button" onClick={() => onStep(1)} aria-label="Next trace">
+                <button className="icon-button" onClick={() => onStep(1)} aria-label="Next trace" title="Next (j)">
                   <Icon name="down" />
                 </button>
               </>
             )}
-            <Link to="/traces/$id" params={{ id }} search={rest} className="icon-button" aria-label="Open as a page">
+            <Link to="/traces/$id" params={{ id }} search={rest} className="icon-button" aria-label="Open as a page" title="Open as a page">
               <Icon name="expand" size={15} />
             </Link>
-            <button className="icon-button" onClick={onClose} aria-label="Close">
+            <button className="icon-button" onClick={onClose} aria-label="Close" title="Close (Esc)">
               <Icon name="close" />
             </button>
           </>

@@ -1,45 +1,92 @@
-import { useMemo, useState } from "react";
+import { memo, useMemo, useState } from "react";
+import { maxWhole, type Shown } from "../lib/bodies";
 import { bytes } from "../lib/format";
-import { cut, maxDrawn, pretty, tokens } from "../lib/json";
+import { tokens } from "../lib/json";
+import type { Source } from "./payload";
 
-/** Bounded draws the start of a long text, and all of it when asked. Text stays text: nothing in it is run. */
-export function Bounded({ text, className }: { text: string; className: string }) {
-  const [all, setAll] = useState(false);
-  const { shown, rest } = all ? { shown: text, rest: 0 } : cut(text);
+const maxColored = 32 * 1024; // beyond this, colouring costs more than it gives
+const maxDrawn = 4 * 1024 * 1024; // beyond this, no one reads on in a page
+
+interface Props {
+  text: Shown;
+  source: Source;
+  className: string;
+  /** JSON: coloured, in a box of its own. */
+  json?: boolean;
+}
+
+/** Text draws the start of a text, and more of it when asked, piece by piece. Text stays text: nothing in it is run. */
+export function Text({ text, source, className, json = false }: Props) {
+  const [more, setMore] = useState<string[]>([]);
+  const [state, setState] = useState<"still" | "busy" | "failed">("still");
+  const drawn = text.text.length + more.reduce((n, m) => n + m.length, 0);
+  const { ref } = text;
+  const all = async () => {
+    if (ref === undefined) return;
+    setState("busy");
+    try {
+      for (let at = drawn; at < text.length && at < maxDrawn; ) {
+        const piece = await source.text(ref, at);
+        if (piece === "") break;
+        at += piece.length;
+        setMore((m) => [...m, piece]);
+        await new Promise(requestAnimationFrame); // the page lives on between the pieces
+      }
+      setState("still");
+    } catch {
+      setState("failed");
+    }
+  };
+  const first = json ? <Colored text={text.text} /> : text.text;
+  const pieces = [first, ...more].map((piece, i) => (
+    <div key={i} className={ref === undefined ? undefined : "piece"}>
+      {piece}
+    </div>
+  ));
   return (
     <>
-      <div className={className}>{shown}</div>
-      {rest > 0 && <ShowAll length={text.length} onClick={() => setAll(true)} />}
+      {json ? (
+        <pre className={className} tabIndex={0} data-scrolls>
+          {pieces}
+        </pre>
+      ) : (
+        <div className={className}>{pieces}</div>
+      )}
+      {drawn < text.length && (
+        <p className="show-all">
+          The first {bytes(drawn)} of {bytes(text.length)}.{" "}
+          {drawn >= maxDrawn ? (
+            "Download the body to read on."
+          ) : (
+            <button className="link" aria-disabled={state === "busy"} onClick={() => state !== "busy" && void all()}>
+              {state === "busy" ? "Loading" : state === "failed" ? "That failed. Try again" : text.length > maxDrawn ? `Show ${bytes(maxDrawn)}` : "Show all"}
+            </button>
+          )}
+        </p>
+      )}
     </>
   );
 }
 
-/** Json draws JSON indented and coloured; other text as it is. */
-export function Json({ text, tall = false }: { text: string; tall?: boolean }) {
-  const [all, setAll] = useState(false);
-  const formatted = useMemo(() => pretty(text), [text]);
-  const { shown, rest } = all ? { shown: formatted, rest: 0 } : cut(formatted);
-  // Beyond this, colouring costs more than it gives.
-  const parts = useMemo(() => (shown.length <= maxDrawn ? tokens(shown) : null), [shown]);
+/** Json draws a value that is known to be short. */
+export function Json({ value }: { value: unknown }) {
+  const text = useMemo(() => JSON.stringify(value, null, 2), [value]);
   return (
-    <>
-      <pre className={tall ? "json tall" : "json"} tabIndex={0} data-scrolls>
-        {parts
-          ? parts.map((p, i) => (p.kind === "plain" ? p.text : <span key={i} className={"j-" + p.kind}>{p.text}</span>))
-          : shown}
-      </pre>
-      {rest > 0 && <ShowAll length={formatted.length} onClick={() => setAll(true)} />}
-    </>
+    <pre className="json" tabIndex={0} data-scrolls>
+      <Colored text={text.slice(0, maxWhole)} />
+    </pre>
   );
 }
 
-function ShowAll({ length, onClick }: { length: number; onClick: () => void }) {
-  return (
-    <p className="show-all">
-      The first {bytes(maxDrawn)} of {bytes(length)}.{" "}
-      <button className="link" onClick={onClick}>
-        Show all
-      </button>
-    </p>
+const Colored = memo(function Colored({ text }: { text: string }) {
+  if (text.length > maxColored) return text;
+  return tokens(text).map((t, i) =>
+    t.kind === "plain" ? (
+      t.text
+    ) : (
+      <span key={i} className={"j-" + t.kind}>
+        {t.text}
+      </span>
+    ),
   );
-}
+});

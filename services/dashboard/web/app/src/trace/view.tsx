@@ -3,21 +3,22 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode, RefObject } from "react";
 import { ApiError } from "../api/client";
-import { payload, trace } from "../api/queries";
-import { curl, maxInline } from "../lib/curl";
+import { trace } from "../api/queries";
+import { curl } from "../lib/curl";
 import { clock, day, exactTime, int, ms } from "../lib/format";
 import type { Tab } from "../lib/search";
-import { useSearchState } from "../route";
+import { useNarrow, useSearchState } from "../route";
 import { useSession } from "../session";
 import { CopyButton, CopyIcon } from "../ui/copy";
 import { Icon } from "../ui/icons";
 import { Empty, Failure } from "../ui/states";
 import { Cost, Status } from "../ui/trace-bits";
 import { Attempts } from "./attempts";
-import { BodyTab } from "./body";
+import { BodyTab, saveRequest } from "./body";
 import { ConversationTab } from "./conversation";
 import { MetadataTab } from "./metadata";
-import { bodies, type Bodies } from "./payload";
+import { contentOf, payload, type Content } from "./payload";
+import { StreamTab } from "./stream";
 
 interface Props {
   id: string;
@@ -31,12 +32,13 @@ const settle = 200; // ms: stepping through a list does not decrypt each trace o
 export function TraceView({ id, controls, heading }: Props) {
   const { me, header, canDecrypt } = useSession();
   const [search, set] = useSearchState();
+  const narrow = useNarrow();
   const q = useQuery(trace(header, id));
   const [settled] = useDebouncedValue(id, settle);
   const available = q.data?.payload_state === "available";
   const p = useQuery({ ...payload(header, id), enabled: available && canDecrypt && settled === id });
   const t = q.data;
-  const content = bodies(t?.payload_state, canDecrypt, p);
+  const content = contentOf(t?.payload_state, canDecrypt, p);
 
   if (q.error && !t) {
     const gone = q.error instanceof ApiError && (q.error.status === 404 || q.error.code === "invalid_parameter");
@@ -47,7 +49,7 @@ export function TraceView({ id, controls, heading }: Props) {
         </div>
         {gone ? (
           <Empty icon="traces" title="There is no such trace">
-            <p>It may belong to another tenant, or not be recorded yet.</p>
+            <p>It may not be recorded yet, belong to another tenant, or be gone since the retention of its tenant ended.</p>
             <button className="link" onClick={() => void q.refetch()}>
               Look again
             </button>
@@ -66,12 +68,12 @@ export function TraceView({ id, controls, heading }: Props) {
           <>
             <div className="trace-line">
               <Status trace={t} />
-              <button className="quiet-strong" onClick={() => set({ model: [t.model] })} title="Show only this model">
+              <button className="quiet-strong" onClick={() => narrow({ model: [t.model] })} title="Show only this model">
                 {t.model}
               </button>
               <span className="dim">
                 via{" "}
-                <button className="quiet" onClick={() => set({ provider: [t.provider] })} title="Show only this provider">
+                <button className="quiet" onClick={() => narrow({ provider: [t.provider] })} title="Show only this provider">
                   {t.provider}
                 </button>
               </span>
@@ -113,6 +115,7 @@ export function TraceView({ id, controls, heading }: Props) {
             <Tabs.Tab value="conversation">Conversation</Tabs.Tab>
             <Tabs.Tab value="request">Request</Tabs.Tab>
             <Tabs.Tab value="response">Response</Tabs.Tab>
+            <Tabs.Tab value="stream">Stream</Tabs.Tab>
             <Tabs.Tab value="metadata">Metadata</Tabs.Tab>
           </Tabs.List>
           <Tabs.Panel value="conversation">
@@ -123,6 +126,9 @@ export function TraceView({ id, controls, heading }: Props) {
           </Tabs.Panel>
           <Tabs.Panel value="response">
             <BodyTab key={id} which="response" trace={t} content={content} />
+          </Tabs.Panel>
+          <Tabs.Panel value="stream">
+            <StreamTab key={id} trace={t} content={content} />
           </Tabs.Panel>
           <Tabs.Panel value="metadata">
             <MetadataTab trace={t} />
@@ -149,15 +155,18 @@ function Title({ id, heading, controls, command }: Props & { command?: ReactNode
   );
 }
 
-function Command({ content, gatewayURL, endpoint }: { content: Bodies; gatewayURL: string; endpoint: string }) {
+function Command({ content, gatewayURL, endpoint }: { content: Content; gatewayURL: string; endpoint: string }) {
   const body = content.state === "ready" ? content.request : null;
-  if (!body || body.text === null) return <CopyButton text="" label="Copy as cURL" disabled="Needs the request's body" />;
-  if (body.truncated) return <CopyButton text="" label="Copy as cURL" disabled="The recorded request was cut" />;
-  const label = body.text.length > maxInline ? "Copy as cURL (body in request.json)" : "Copy as cURL";
-  return <CopyButton text={curl({ gatewayURL, endpoint, body: body.text })} label={label} />;
+  const disabled = !body?.text ? "Needs the request's body" : body.truncated ? "The recorded request was cut" : undefined;
+  const long = body !== null && body.inline === null;
+  const write = async () => {
+    if (long && content.state === "ready") await saveRequest(content);
+    return curl({ gatewayURL, endpoint, body: body?.inline ?? null });
+  };
+  return <CopyButton name="c" text={write} disabled={disabled} label={long && !disabled ? "Copy as cURL and download its body" : "Copy as cURL"} />;
 }
 
-function Access({ content }: { content: Bodies }) {
+function Access({ content }: { content: Content }) {
   if (content.state !== "ready") return null;
   return (
     <span className="access">

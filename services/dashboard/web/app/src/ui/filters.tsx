@@ -1,23 +1,26 @@
-import { Popover, SegmentedControl } from "@mantine/core";
+import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { timeseries } from "../api/queries";
-import { int } from "../lib/format";
-import { filtered, groups, outcomes, toggled, withoutFilters, type Group, type Outcome, type Search } from "../lib/search";
+import { facets, summary } from "../api/queries";
+import { ms, usd } from "../lib/format";
+import { applied, filtered, noFilters, type Applied } from "../lib/search";
+import { builtIns, isView, removeView, saveView, viewSearch, views } from "../lib/views";
 import { useSearchState } from "../route";
+import { useSession } from "../session";
 import { useWindow } from "../window";
+import { Facets } from "./facets";
 import { Icon } from "./icons";
+import { Pop } from "./pop";
 
 /** Filters narrows the page's lists and charts: chips for what is on, and a way to add more. */
-export function Filters() {
+export function Filters({ add }: { add: boolean }) {
   const [search, set] = useSearchState();
-  const status = search.status ?? "all";
   return (
     <>
       <SegmentedControl
         size="xs"
         aria-label="Status"
-        value={status}
+        value={search.status ?? "all"}
         onChange={(v) => set({ status: v === "all" ? undefined : (v as "ok" | "error") })}
         data={[
           { value: "all", label: "All" },
@@ -25,115 +28,169 @@ export function Filters() {
           { value: "error", label: "Errors" },
         ]}
       />
-      {groups.map((g) => search[g]?.map((v) => <Chip key={g + v} name={g} value={v} onRemove={() => set({ [g]: toggled(search[g], v) })} />))}
-      {search.outcome?.map((v) => <Chip key={v} name="outcome" value={v} onRemove={() => set({ outcome: toggled(search.outcome, v) })} />)}
-      <AddFilter search={search} set={set} />
+      <Chips />
+      {add && (
+        <Pop className="dashed" width={300} name="/" face={<><Icon name="filter" size={14} /> Filter</>}>
+          {() => <Facets autoFocus />}
+        </Pop>
+      )}
       {filtered(search) && <ClearFilters />}
     </>
   );
 }
 
+/** Chips are the filters that are on, each taken away with a click. Status has its own control. */
+function Chips() {
+  const [search, set] = useSearchState();
+  const name = useNames();
+  return applied(search)
+    .filter((a) => a.name !== "status")
+    .map((a) => {
+      const { dim, text } = worded(a, name);
+      return (
+        <button className="chip" key={a.name + a.value} onClick={() => set(a.without)} aria-label={`Remove the filter ${dim} ${text}`}>
+          {dim && <span className="dim">{dim}</span>}
+          <span className="ellipsis">{text}</span>
+          <Icon name="close" size={12} />
+        </button>
+      );
+    });
+}
+
+/** RemoveFilters offers to take away each filter, where together they leave nothing. */
+export function RemoveFilters() {
+  const [search, set] = useSearchState();
+  const name = useNames();
+  return (
+    <div className="remove">
+      {applied(search).map((a) => {
+        const { dim, text } = worded(a, name);
+        return (
+          <button className="button" key={a.name + a.value} onClick={() => set(a.without)}>
+            <Icon name="close" size={13} /> without {dim} {text}
+          </button>
+        );
+      })}
+      <ClearFilters />
+    </div>
+  );
+}
+
+/** useNames knows keys by name, where the values were asked for anyway. */
+function useNames(): (key: string) => string {
+  const { scope } = useWindow();
+  const q = useQuery({ ...facets(scope), enabled: false });
+  const values = q.data?.facets.find((f) => f.dim === "key")?.values;
+  return (key) => values?.find((v) => v.value === key)?.label ?? key;
+}
+
+/** worded says a filter in words: a name before the value, where the value alone would not do. */
+function worded({ name, value }: Applied, keyName: (key: string) => string): { dim: string; text: string } {
+  const yes = value === "true";
+  switch (name) {
+    case "key":
+      return { dim: "key", text: keyName(value) };
+    case "stream":
+      return { dim: "", text: yes ? "streamed" : "not streamed" };
+    case "cached":
+      return { dim: "", text: yes ? "input from a cache" : "nothing from a cache" };
+    case "retried":
+      return { dim: "", text: yes ? "more than one attempt" : "one attempt" };
+    case "cost_status":
+      return { dim: "", text: { priced: "priced", unpriced: "no price known", no_usage: "no usage reported" }[value] ?? value };
+    case "min_cost_usd":
+      return { dim: "costs at least", text: usd(value) };
+    case "min_latency_ms":
+      return { dim: "slower than", text: ms(Number(value)) };
+    case "http_status":
+      return { dim: "HTTP", text: value };
+    default:
+      return { dim: name, text: value };
+  }
+}
+
 /** ClearFilters takes all filters away. */
 export function ClearFilters() {
-  const [search, set] = useSearchState();
-  const none = { model: undefined, provider: undefined, key: undefined, status: undefined, outcome: undefined };
+  const [, set] = useSearchState();
   return (
-    <button className="link" onClick={() => set({ ...withoutFilters(search), ...none })}>
+    <button className="link" onClick={() => set(noFilters)}>
       Clear filters
     </button>
   );
 }
 
-function Chip({ name, value, onRemove }: { name: string; value: string; onRemove: () => void }) {
+/** Views are names for what is shown: some that are always there, and one's own. */
+export function Views() {
   return (
-    <button className="chip" onClick={onRemove} aria-label={`Remove the filter ${name} ${value}`}>
-      <span className="dim">{name}</span>
-      <span className="ellipsis">{value}</span>
-      <Icon name="close" size={12} />
-    </button>
+    <Pop className="dashed" width={260} face={<><Icon name="bookmark" size={14} /> Views</>}>
+      {(close) => <ViewList close={close} />}
+    </Pop>
   );
 }
 
-function AddFilter({ search, set }: { search: Search; set: (patch: Search) => void }) {
-  const [open, setOpen] = useState(false);
-  const [by, setBy] = useState<Group | "outcome">("model");
-  return (
-    <Popover opened={open} onChange={setOpen} position="bottom-start" width={280} trapFocus shadow="md">
-      <Popover.Target>
-        <button className="dashed" onClick={() => setOpen(!open)} aria-expanded={open}>
-          <Icon name="filter" size={14} /> Filter
-        </button>
-      </Popover.Target>
-      <Popover.Dropdown>
-        <SegmentedControl
-          size="xs"
-          fullWidth
-          aria-label="Filter by"
-          value={by}
-          onChange={(v) => setBy(v as Group | "outcome")}
-          data={[...groups, "outcome"]}
-        />
-        {by === "outcome" ? (
-          <div className="options">
-            {outcomes.map((o) => (
-              <Option key={o} label={o} on={search.outcome?.includes(o) ?? false} onClick={() => set({ outcome: toggled<Outcome>(search.outcome, o) })} />
-            ))}
-          </div>
-        ) : (
-          <Values by={by} on={search[by] ?? []} onToggle={(v) => set({ [by]: toggled(search[by], v) })} />
-        )}
-      </Popover.Dropdown>
-    </Popover>
-  );
-}
-
-/** Values offers the values that the window's requests have most often, and takes any other by name. */
-function Values({ by, on, onToggle }: { by: Group; on: string[]; onToggle: (value: string) => void }) {
+function ViewList({ close }: { close: () => void }) {
+  const { tenant } = useSession();
   const { scope } = useWindow();
-  const [text, setText] = useState("");
-  const all = { ...scope, filters: { ...scope.filters, [by]: undefined } };
-  const q = useQuery(timeseries(all, "requests", by));
-  const known = (q.data?.series ?? []).filter((s) => !s.other && s.key !== "");
-  const wanted = text.trim();
-  const shown = known.filter((s) => s.label.toLowerCase().includes(wanted.toLowerCase()));
+  const [search, set] = useSearchState();
+  const id = tenant?.id ?? "";
+  const [own, setOwn] = useState(() => views(id));
+  const [name, setName] = useState("");
+  // Slow and expensive are measured against everything in the window.
+  const all = useQuery(summary({ ...scope, filters: {} }));
+  const builtIn = builtIns({ p95: all.data?.latency_ms.p95, requests: all.data?.requests.value, cost: all.data?.cost_usd.value });
   return (
     <>
+      <div className="options">
+        {builtIn.map((v) => (
+          <button
+            key={v.name}
+            className="option"
+            aria-pressed={isView(search, v.filters)}
+            onClick={() => {
+              set(v.filters);
+              close();
+            }}
+          >
+            <Icon name="bookmark" size={14} />
+            <span className="ellipsis">{v.name}</span>
+            <span className="dim">
+              {v.filters.min_latency_ms !== undefined && `from ${ms(v.filters.min_latency_ms)}, the p95`}
+              {v.filters.min_cost_usd !== undefined && `from ${usd(v.filters.min_cost_usd)}, 5× the mean`}
+            </span>
+          </button>
+        ))}
+        {own.map((v) => (
+          <div className="own-view" key={v.name}>
+            <button
+              className="option"
+              onClick={() => {
+                set(viewSearch(v));
+                close();
+              }}
+            >
+              <Icon name="user" size={14} />
+              <span className="ellipsis">{v.name}</span>
+            </button>
+            <button className="icon-button" aria-label={`Forget the view ${v.name}`} title="Forget" onClick={() => setOwn(removeView(id, v.name))}>
+              <Icon name="close" size={13} />
+            </button>
+          </div>
+        ))}
+      </div>
       <form
+        className="save-view"
         onSubmit={(e) => {
           e.preventDefault();
-          const match = shown.length === 1 ? shown[0]?.key : undefined;
-          if (wanted) onToggle(match ?? wanted);
-          setText("");
+          if (!name.trim()) return;
+          setOwn(saveView(id, name, search));
+          setName("");
         }}
       >
-        <input
-          className="field"
-          aria-label={`Find a ${by}`}
-          placeholder={by === "key" ? "Find a key, or enter its id" : `Find or enter a ${by}`}
-          value={text}
-          onChange={(e) => setText(e.currentTarget.value)}
-          data-autofocus
-        />
+        <input className="field" aria-label="Name for what is shown" placeholder="Name what is shown" maxLength={60} value={name} onChange={(e) => setName(e.currentTarget.value)} />
+        <button className="button" disabled={!name.trim()}>
+          Save
+        </button>
       </form>
-      <div className="options">
-        {shown.map((s) => (
-          <Option key={s.key} label={s.label} count={s.total} on={on.includes(s.key)} onClick={() => onToggle(s.key)} />
-        ))}
-        {q.isPending && <p className="hint">Loading…</p>}
-        {q.isSuccess && shown.length === 0 && (
-          <p className="hint">{wanted ? `Press Enter to filter by “${wanted}”.` : "No requests in this window."}</p>
-        )}
-      </div>
     </>
-  );
-}
-
-function Option({ label, count, on, onClick }: { label: string; count?: string | null; on: boolean; onClick: () => void }) {
-  return (
-    <button className="option" aria-pressed={on} onClick={onClick}>
-      <span className="box">{on && <Icon name="check" size={12} />}</span>
-      <span className="ellipsis">{label}</span>
-      {count != null && <span className="dim">{int(Number(count))}</span>}
-    </button>
   );
 }

@@ -27,6 +27,12 @@ const paths = {
   download: "M12 4v11M7.5 11l4.5 4.5 4.5-4.5M4.5 20h15",
   logout: "M14 4H5v16h9M10 12h10M16.5 8.5L20 12l-3.5 3.5",
   eye: "M3 12c2-4 5.2-6 9-6s7 2 9 6c-2 4-5.2 6-9 6s-7-2-9-6zM12 14.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
+  search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM16 16l4.5 4.5",
+  calendar: "M5 6h14v14H5zM5 10.5h14M9 3.5V7M15 3.5V7",
+  bookmark: "M7 4.5h10V20l-5-4-5 4z",
+  plus: "M12 5v14M5 12h14",
+  columns: "M4 5h16v14H4zM9.5 5v14M14.5 5v14",
+  play: "M8 5.5l10.5 6.5L8 18.5z",
   alert: "M12 4.5l8.5 15h-17zM12 10v4.5M12 17h.01",
 } as const;
 

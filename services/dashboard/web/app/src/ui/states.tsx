@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { Component, type ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { Icon, type IconName } from "./icons";
 
@@ -54,4 +54,30 @@ export function NoTenants() {
       <pre className="code" tabIndex={0}>loom tenant create acme</pre>
     </Empty>
   );
+}
+
+/** Broken stands where a page failed by a fault of its own, or could not be fetched. */
+export function Broken({ error }: { error: unknown }) {
+  return (
+    <main className="alone">
+      <Empty icon="alert" title="This page broke">
+        <p>{error instanceof Error ? error.message : String(error)}</p>
+        <p>If the dashboard was just updated, loading it again helps.</p>
+        <button className="button" onClick={() => location.reload()}>
+          Load again
+        </button>
+      </Empty>
+    </main>
+  );
+}
+
+/** Boundary keeps a fault from leaving a blank page. */
+export class Boundary extends Component<{ children: ReactNode }, { error: Error | null }> {
+  override state = { error: null };
+  static getDerivedStateFromError(error: Error) {
+    return { error };
+  }
+  override render() {
+    return this.state.error ? <Broken error={this.state.error} /> : this.props.children;
+  }
 }

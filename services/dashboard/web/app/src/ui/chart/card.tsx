@@ -3,7 +3,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { useMemo, useState, type ReactNode } from "react";
 import type { Timeseries } from "../../api/client";
 import { Failure } from "../states";
-import { Chart } from "./chart";
+import { Chart, type Pick } from "./chart";
 import { Legend } from "./legend";
 import { plot } from "./plot";
 import { DataTable } from "./table";
@@ -20,6 +20,8 @@ interface Props {
   controls?: ReactNode;
   /** The legend shows each series' total. */
   totals?: boolean;
+  /** Makes a click choose the bar under it. */
+  onPick?: (pick: Pick) => void;
 }
 
 const height = 196;
@@ -39,9 +41,9 @@ export function ChartCard(p: Props) {
           <h2>{p.title}</h2>
           <p>
             {p.sub} ·{" "}
-            <button className="quiet" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
-              {asTable ? "chart" : "table"}
-              <span className="vh">, {p.title} as {asTable ? "a chart" : "a table"}</span>
+            <button className="quiet" onClick={() => setAsTable(!asTable)}>
+              view as {asTable ? "chart" : "table"}
+              <span className="vh">: {p.title}</span>
             </button>
           </p>
         </div>
@@ -56,7 +58,7 @@ export function ChartCard(p: Props) {
       ) : (
         <div className={p.query.isPlaceholderData ? "stale" : undefined}>
           {empty && <p className="nothing">Nothing in this window</p>}
-          <Chart plot={drawn} height={height} label={`${p.title}, ${p.sub}`} format={p.format} tick={p.tick} />
+          <Chart plot={drawn} height={height} label={`${p.title}, ${p.sub}`} format={p.format} tick={p.tick} onPick={p.onPick} />
           <Legend plot={drawn} hidden={hidden} onHidden={setHidden} format={p.totals ? p.format : undefined} />
         </div>
       )}

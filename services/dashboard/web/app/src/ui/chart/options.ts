@@ -15,6 +15,8 @@ export interface Draw {
   axes: boolean;
   onCursor: (u: uPlot) => void;
   onSelect: (from: number, to: number) => void;
+  /** The step under a click, and the value at its height. */
+  onClick?: (index: number, value: number) => void;
 }
 
 /** options is everything uPlot needs for one chart: bars stacked on each other, or lines. */
@@ -31,7 +33,8 @@ export function options(d: Draw): uPlot.Options {
     padding: d.axes ? [8, 22, 0, 0] : [2, 0, 0, 0],
     legend: { show: false },
     cursor: {
-      sync: { key: "loom" },
+      // The crosshair is shared, what is dragged or clicked is this chart's own.
+      sync: { key: "loom", filters: { sub: (event) => event === "mousemove" || event === "mouseleave", pub: () => true } },
       y: false,
       points: { show: !stacked, size: 6 },
       drag: { x: true, y: false, setScale: false },
@@ -68,6 +71,7 @@ export function options(d: Draw): uPlot.Options {
     series: [{}, ...plot.drawn.map((s) => (stacked ? bars(token(s.color)) : line(token(s.color))))],
     hooks: {
       setCursor: [d.onCursor],
+      ready: d.onClick ? [(u) => listen(u, d.onClick)] : [],
       draw: stacked && plot.partialLast ? [(u) => hatch(u, plot)] : [],
       setSelect: [
         (u) => {
@@ -79,6 +83,16 @@ export function options(d: Draw): uPlot.Options {
       ],
     },
   };
+}
+
+/** listen tells of clicks, which are not the end of a drag. */
+function listen(u: uPlot, onClick: Draw["onClick"]) {
+  let down = 0;
+  u.over.addEventListener("mousedown", (e) => (down = e.clientX));
+  u.over.addEventListener("click", (e) => {
+    const { idx } = u.cursor;
+    if (idx != null && Math.abs(e.clientX - down) < 4) onClick?.(idx, u.posToVal(e.offsetY, "y"));
+  });
 }
 
 const wholeSteps = [1, 2, 5].flatMap((n) => Array.from({ length: 13 }, (_, e) => n * 10 ** e)).sort((a, b) => a - b);

@@ -26,6 +26,8 @@ export interface Plot {
   sums: number[];
 }
 
+const other = "\u0000other"; // no series has this key
+
 const percentiles: Record<string, string> = { p50: "--latency-1", p95: "--latency-2", p99: "--latency-3" };
 const results: Record<string, string> = {
   completed: "--series-ok",
@@ -38,7 +40,7 @@ const results: Record<string, string> = {
 export function plot(data: Timeseries, mode: Plot["mode"], whole: boolean, hidden: ReadonlySet<string>): Plot {
   const slot = slots(data.series);
   const lines = data.series.map<Line>((s, i) => ({
-    key: s.other ? "\u0000other" : s.key,
+    key: s.other ? other : s.key,
     label: s.label || "(none)",
     color: percentiles[s.key] ?? results[s.key] ?? (slot[i] === -1 ? "--series-other" : `--series-${(slot[i] ?? 0) + 1}`),
     total: s.total,
@@ -54,4 +56,11 @@ export function plot(data: Timeseries, mode: Plot["mode"], whole: boolean, hidde
     .map((l) => ({ ...l, values: l.values.map((v, k) => (sums[k] = (sums[k] ?? 0) + (v ?? 0))) }))
     .reverse();
   return { mode, whole, t: data.t, step: data.step_s, partialLast: data.partial_last, lines, drawn, sums };
+}
+
+/** seriesAt is the series that a stack has at that height; null above it, and for the sum of all others. */
+export function seriesAt(p: Plot, index: number, value: number): string | null {
+  // Drawn from the top down: the last whose top is not below the value.
+  const hit = p.drawn.findLast((l) => (l.values[index] ?? 0) >= value);
+  return p.mode === "lines" || !hit || hit.key === other ? null : hit.key;
 }

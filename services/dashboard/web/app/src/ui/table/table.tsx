@@ -1,6 +1,9 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, type ReactNode, type RefObject } from "react";
+import { useEffect, useMemo, useRef, type KeyboardEvent, type MouseEvent, type ReactNode, type RefObject } from "react";
 import type { Trace } from "../../api/client";
+import { columns, least, tracks, type ColumnID } from "../../lib/columns";
+import type { Flat } from "../../lib/flat";
+import { listFilters, type ListFilter } from "../../lib/search";
 import { Row } from "./row";
 
 export interface TableHandle {
@@ -9,7 +12,10 @@ export interface TableHandle {
 }
 
 interface Props {
-  rows: Trace[];
+  list: Flat<Trace>;
+  chosen: ColumnID[];
+  /** Of all pages, where it is known. */
+  total: number | undefined;
   /** Rows of placeholder while the first page loads. */
   loading: boolean;
   stale: boolean;
@@ -17,6 +23,8 @@ interface Props {
   more: boolean;
   onMore: () => void;
   onOpen: (index: number) => void;
+  onMove: (index: number) => void;
+  onFilter: (name: ListFilter, value: string) => void;
   onScrolled: (away: boolean) => void;
   handle: RefObject<TableHandle | null>;
   /** Stands where the rows would, when there are none. */
@@ -24,12 +32,14 @@ interface Props {
 }
 
 const rowHeight = 34;
-const ahead = 80; // rows left below when the next page is asked for
+const ahead = 400; // rows left below when the next page is asked for: two pages
+const pageStep = 15;
 
 /** Table draws only the rows that can be seen, however many there are. */
 export function Table(p: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const { rows, selected } = p;
+  const { list, selected } = p;
+  const { rows } = list;
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -48,33 +58,61 @@ export function Table(p: Props) {
     handle.current = {
       focus: (index) => {
         virtual.scrollToIndex(index, { align: "auto" });
-        requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus({ preventScroll: true }));
+        requestAnimationFrame(() => rowAt(scroller.current, index)?.focus({ preventScroll: true }));
       },
     };
   }, [handle, virtual]);
 
-  const tagged = useMemo(() => rows.some((r) => Object.keys(r.tags).length > 0), [rows]);
-  const longest = useMemo(() => scale(rows), [rows]);
+  // One slow answer does not flatten the rest, and a further page does not change the scale.
+  const newest = list.pages[0]?.items;
+  const longest = useMemo(() => scale(newest ?? []), [newest]);
   const entry = selected >= 0 && selected < rows.length ? selected : (items[0]?.index ?? 0);
+
+  const onClick = (e: MouseEvent) => {
+    const target = e.target as Element;
+    const value = target.closest<HTMLElement>("[data-filter]");
+    const index = target.closest<HTMLElement>("[data-index]")?.dataset.index;
+    const name = listFilters.find((f) => f === value?.dataset.filter);
+    if (name) p.onFilter(name, value?.dataset.value ?? "");
+    else if (index !== undefined) p.onOpen(Number(index));
+  };
+  const onKeyDown = (e: KeyboardEvent) => {
+    const row = (e.target as Element).closest<HTMLElement>("[data-index]");
+    if (!row || e.ctrlKey || e.metaKey || e.altKey) return;
+    const index = Number(row.dataset.index);
+    const move = { Home: 0, End: rows.length - 1, PageDown: Math.min(index + pageStep, rows.length - 1), PageUp: Math.max(index - pageStep, 0) }[e.key];
+    if (move !== undefined) p.onMove(move);
+    else if (e.key === "ArrowRight" || e.key === "ArrowLeft") {
+      const stops = [row, ...row.querySelectorAll<HTMLElement>("button")];
+      stops[stops.indexOf(e.target as HTMLElement) + (e.key === "ArrowRight" ? 1 : -1)]?.focus();
+    } else return;
+    e.preventDefault();
+  };
   return (
-    <div className={tagged ? "table tagged-rows" : "table"}>
-      <div role="grid" aria-label="Traces" aria-rowcount={more ? -1 : rows.length + 1} aria-busy={p.loading} className="grid">
+    <div className="table">
+      <div
+        role="grid"
+        aria-label="Traces"
+        aria-rowcount={p.total === undefined ? (more ? -1 : rows.length + 1) : Math.max(p.total, rows.length) + 1}
+        aria-colcount={p.chosen.length}
+        aria-busy={p.loading}
+        className="grid"
+        style={{ "--columns": tracks(p.chosen), minWidth: least(p.chosen) } as React.CSSProperties}
+      >
         <div role="rowgroup">
           <div role="row" aria-rowindex={1} className="head">
-            <div role="columnheader">Time</div>
-            <div role="columnheader">Status</div>
-            <div role="columnheader">Model</div>
-            <div role="columnheader" className="col-provider">Provider</div>
-            <div role="columnheader" className="col-key">Key</div>
-            <div role="columnheader" className="col-tags">Tags</div>
-            <div role="columnheader" className="number">Tokens</div>
-            <div role="columnheader">
-              Latency
-              <span className="scale" aria-hidden="true">
-                <i className="first" /> first token <i className="rest" /> rest
-              </span>
-            </div>
-            <div role="columnheader" className="number">Cost</div>
+            {columns
+              .filter((c) => p.chosen.includes(c.id))
+              .map((c) => (
+                <div key={c.id} role="columnheader" className={["tokens", "ttft", "cost"].includes(c.id) ? "number" : undefined}>
+                  {c.label}
+                  {c.id === "latency" && (
+                    <span className="scale" aria-hidden="true">
+                      <i className="first" /> first token <i className="rest" /> rest
+                    </span>
+                  )}
+                </div>
+              ))}
           </div>
         </div>
         <div
@@ -82,6 +120,8 @@ export function Table(p: Props) {
           className={p.stale ? "body stale" : "body"}
           ref={scroller}
           tabIndex={rows.length === 0 ? undefined : -1}
+          onClick={onClick}
+          onKeyDown={onKeyDown}
           onScroll={(e) => p.onScrolled(e.currentTarget.scrollTop > rowHeight)}
         >
           {p.loading ? (
@@ -95,12 +135,12 @@ export function Table(p: Props) {
                     <Row
                       key={t.id}
                       trace={t}
+                      chosen={p.chosen}
                       index={v.index}
                       top={v.start}
                       selected={v.index === selected}
                       focusable={v.index === entry}
                       longest={longest}
-                      onOpen={p.onOpen}
                     />
                   )
                 );
@@ -114,10 +154,12 @@ export function Table(p: Props) {
   );
 }
 
-/** scale is the latency of a full bar: few rows are longer, so that one slow answer does not flatten the rest. */
+const rowAt = (scroller: Element | null, index: number) => scroller?.querySelector<HTMLElement>(`[data-index="${index}"]`);
+
+/** scale is the latency of a full bar: few rows are longer. */
 function scale(rows: Trace[]): number {
   if (rows.length === 0) return 1;
-  const sorted = rows.slice(0, 400).map((r) => r.latency_ms).sort((a, b) => a - b);
+  const sorted = rows.map((r) => r.latency_ms).sort((a, b) => a - b);
   return Math.max((sorted[Math.floor((sorted.length - 1) * 0.95)] ?? 1) * 1.1, 1);
 }
 
