@@ -33,7 +33,7 @@ var names = []string{
 	"recorder.marked",    // a watermark is put
 
 	"analytics.received",       // as of the recorder
-	"analytics.facts_inserted", // in the transaction, between the ledger and the rollups
+	"analytics.facts_inserted", // in the transaction, between the ledger and its sums
 	"analytics.committed",
 	"analytics.acked",
 	"analytics.marking",

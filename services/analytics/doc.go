@@ -5,6 +5,7 @@
 //	                                                               ▲         ├ usage_facts  the ledger: one row a trace, once
 //	                                     prices + built-in book ───┘         ├ rollups      sums of the rows that were new,
 //	                                                                         │              by minute, hour and day
+//	                                                                         ├ tag_rollups  those with a tag, by hour and day
 //	                                                                         └ dead_events
 //
 // Only what the ledger did not have yet is added to the sums, in the transaction that

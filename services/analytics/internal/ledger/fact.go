@@ -107,5 +107,5 @@ var factRows = store.NewRows(
 	store.Col("price_version", "text", func(f fact) string { return f.priceVersion }),
 	store.TextCol("tags", "jsonb", func(f fact) string { return f.TagsJSON() }),
 	store.Col("session_id", "text", fact.GetSessionId),
-	store.Col("attempts", "integer", func(f fact) int32 { return int32(len(f.GetAttempts())) }), //nolint:gosec // at most event.MaxList
+	store.Col("attempts", "integer", func(f fact) int32 { return int32(len(f.GetAttempts())) }),
 )
