@@ -281,6 +281,8 @@ func TestEverySourceComesToTheSame(t *testing.T) {
 		r.get(t, r.acme, "/api/v1/timeseries"+sq, &ts)
 		checkSeries(rt, sq, ts, byKey(fit, by), metric, by)
 		checkFacets(t, rt, r, a, facts, from, end, q)
+		checkCosts(t, rt, r, q, fit, a.of(facts, from.Add(-end.Sub(from)), from), rapid.SampledFrom([]string{"model", "provider", "key", "tag:env"}).Draw(rt, "cost by"))
+		checkModels(t, rt, r, q, fit)
 
 		var page tracePage
 		r.get(t, r.acme, "/api/v1/traces"+q+"&limit=200", &page)
@@ -430,4 +432,122 @@ func byTag(facts []*seeded) map[string]bool {
 		}
 	}
 	return names
+}
+
+// per1k is what a thousand priced requests cost, to a picodollar.
+func (sum addedUp) per1k() string {
+	priced := sum.requests - sum.unpriced - sum.noUsage
+	if priced == 0 {
+		return "nothing"
+	}
+	pico, _ := new(big.Rat).SetString(*sum.cost)
+	pico.Mul(pico, big.NewRat(1000, priced))
+	rounded, _ := new(big.Rat).SetString(pico.FloatString(12))
+	return dollars(new(big.Int).Div(new(big.Int).Mul(rounded.Num(), big.NewInt(1_000_000_000_000)), rounded.Denom()))
+}
+
+type costs struct {
+	FreshTo        *time.Time `json:"fresh_to"`
+	Total          *string    `json:"total_usd"`
+	Previous       *string    `json:"previous_usd"`
+	Requests, More int64
+	Month          struct {
+		From, To time.Time
+		Spent    *string `json:"spent_usd"`
+		Forecast *string `json:"forecast_usd"`
+	}
+	Rows []struct {
+		Key, Label string
+		Cost       *string `json:"cost_usd"`
+		Previous   *string `json:"previous_usd"`
+		Share      *float64
+		Requests   int64
+		Per1k      *string `json:"per_1k_usd"`
+	}
+	UnpricedModels []struct {
+		Provider, Model string
+		Requests        int64
+	} `json:"unpriced_models"`
+}
+
+func checkCosts(t *testing.T, rt *rapid.T, r *rig, q string, fit, before []*seeded, by string) {
+	t.Helper()
+	var got costs
+	r.get(t, r.acme, "/api/v1/costs"+q+"&by="+url.QueryEscape(by), &got)
+	all, previously := addUp(fit), addUp(before)
+	if text(got.Total) != text(all.cost) || text(got.Previous) != text(previously.cost) || got.Requests != all.requests || got.More != 0 {
+		rt.Errorf("costs%s: got %s, %s of %d requests, want %s, %s of %d", q, text(got.Total), text(got.Previous), got.Requests, text(all.cost), text(previously.cost), all.requests)
+	}
+	was := byKey(before, by)
+	seen, want := map[string]string{}, map[string]string{}
+	for _, row := range got.Rows {
+		seen[row.Key] = fmt.Sprint(text(row.Cost), " ", text(row.Previous), " ", row.Requests, " ", text(row.Per1k))
+	}
+	for key, facts := range byKey(fit, by) {
+		sum, previous := addUp(facts), "nothing"
+		if len(was[key]) > 0 {
+			previous = text(addUp(was[key]).cost)
+		}
+		want[key] = fmt.Sprint(text(sum.cost), " ", previous, " ", sum.requests, " ", sum.per1k())
+	}
+	if !maps.Equal(seen, want) {
+		rt.Errorf("costs%s by %s: got %v, want %v", q, by, seen, want)
+	}
+	unpriced := map[string]int64{}
+	for _, m := range got.UnpricedModels {
+		unpriced[m.Provider+" "+m.Model] = m.Requests
+	}
+	wantUnpriced := map[string]int64{}
+	for _, s := range fit {
+		if s.costStatus == "unpriced" {
+			wantUnpriced[s.provider+" "+s.model]++
+		}
+	}
+	if !maps.Equal(unpriced, wantUnpriced) {
+		rt.Errorf("costs%s: without a price: got %v, want %v", q, unpriced, wantUnpriced)
+	}
+}
+
+func checkModels(t *testing.T, rt *rapid.T, r *rig, q string, fit []*seeded) {
+	t.Helper()
+	var got struct {
+		Rows []struct {
+			Provider, Model            string
+			Requests, Errors, Canceled int64
+			Cost                       *string   `json:"cost_usd"`
+			Per1k                      *string   `json:"per_1k_usd"`
+			Latency                    quantiles `json:"latency_ms"`
+			TTFT                       quantiles `json:"ttft_ms"`
+			OutputPerS                 *float64  `json:"output_per_s"`
+		}
+	}
+	r.get(t, r.acme, "/api/v1/models"+q, &got)
+	groups := map[string][]*seeded{}
+	for _, s := range fit {
+		groups[s.provider+" "+s.model] = append(groups[s.provider+" "+s.model], s)
+	}
+	seen, want := map[string]string{}, map[string]string{}
+	for _, row := range got.Rows {
+		rate := "nothing"
+		if row.OutputPerS != nil {
+			rate = strconv.FormatFloat(*row.OutputPerS, 'g', 9, 64)
+		}
+		seen[row.Provider+" "+row.Model] = fmt.Sprint(row.Requests, row.Errors, row.Canceled, text(row.Cost), text(row.Per1k),
+			shown(row.Latency.P99), shown(row.TTFT.P50), " ", rate)
+	}
+	for key, facts := range groups {
+		sum, took := addUp(facts), int64(0)
+		for _, s := range facts {
+			took += s.latency
+		}
+		rate := "nothing"
+		if took > 0 {
+			rate = strconv.FormatFloat(float64(sum.output)*1e6/float64(took), 'g', 9, 64)
+		}
+		want[key] = fmt.Sprint(sum.requests, sum.errors, sum.canceled, text(sum.cost), sum.per1k(),
+			ms(sum.latency, 0.99), ms(sum.ttft, 0.5), " ", rate)
+	}
+	if !maps.Equal(seen, want) {
+		rt.Errorf("models%s: got %v, want %v", q, seen, want)
+	}
 }

@@ -22,7 +22,7 @@ const (
 )
 
 // long are the routes that may read all that a tenant has, or every fact of some days.
-var long = []string{verifying, masters + "/rewrap", tenantData + "/reencrypt", tenantData + "/shred"}
+var long = []string{costsFile, verifying, masters + "/rewrap", tenantData + "/reencrypt", tenantData + "/shred"}
 
 // TenantHeader names the tenant an admin reads.
 const TenantHeader = "X-Loom-Tenant"

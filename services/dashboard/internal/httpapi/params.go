@@ -32,6 +32,7 @@ const (
 	maxManifest   = 4 << 20
 	maxRepeats    = 20
 	maxParamBytes = 512
+	maxQueryBytes = 4096
 	maxBy         = 128
 	maxLatency    = 86_400_000 // a day
 )
@@ -51,6 +52,21 @@ func paramsOf(c echo.Context) *params {
 	values, err := url.ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return &params{err: badParameter("query", "is not a well-formed query string")}
+	}
+	return &params{values: values}
+}
+
+// query is a parameter that is itself a query string.
+func (p *params) query(name string) *params {
+	p.known = append(p.known, name)
+	all := p.values[name]
+	if len(all) != 1 || len(all[0]) > maxQueryBytes {
+		p.bad(name, fmt.Sprintf("must be given once, with at most %d bytes", maxQueryBytes))
+		return &params{}
+	}
+	values, err := url.ParseQuery(all[0])
+	if err != nil {
+		p.bad(name, "is not a well-formed query string")
 	}
 	return &params{values: values}
 }

@@ -23,6 +23,7 @@ type route struct {
 
 const (
 	trace      = "/api/v1/traces/:id"
+	costsFile  = "/api/v1/costs.csv"
 	session    = "/api/v1/session"
 	tenants    = "/api/v1/admin/tenants"
 	tenantKeys = "/api/v1/admin/tenants/:id/keys"
@@ -55,6 +56,10 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/v1/summary", reader, a.summary},
 		{http.MethodGet, "/api/v1/timeseries", reader, a.timeseries},
 		{http.MethodGet, "/api/v1/facets", reader, a.facets},
+		{http.MethodGet, "/api/v1/costs", reader, a.costs},
+		{http.MethodGet, costsFile, reader, a.costsCSV},
+		{http.MethodGet, "/api/v1/models", reader, a.models},
+		{http.MethodGet, "/api/v1/compare", reader, a.compare},
 
 		{http.MethodPost, "/api/v1/admin/apply", admin, a.apply},
 		{http.MethodGet, tenants, admin, a.listTenants},

@@ -161,6 +161,7 @@ var (
 	cached    = measure{"cached", "sum(cache_read)", "sum(cache_read)", count}
 	output    = measure{"output", "sum(output)", "sum(output)", count}
 	reasoning = measure{"reasoning", "sum(reasoning)", "sum(reasoning)", count}
+	duration  = measure{"duration", "sum(duration_us)", "sum(duration_us)", count}
 	cost      = measure{"cost", "sum(cost)", "sum(cost)", fmt.Sprintf(usd, costOf)}
 
 	// Histograms are in the form of array_send, one after the other: the cheapest way out.

@@ -91,7 +91,7 @@ func (r *Reader) Summary(ctx context.Context, tenantID string, w query.Window, f
 			return err
 		}
 		s.window = w.Before()
-		before, err = readSums(ctx, tx, s)
+		before, err = readSums(ctx, tx, s, summed)
 		return err
 	})
 	if err != nil {
@@ -144,10 +144,10 @@ func (s *sums) unpack() (err error) {
 // summed are the measures of a summary.
 var summed = []measure{requests, failed, canceled, unpriced, noUsage, input, cached, output, reasoning, cost, latency, ttft}
 
-// readSums adds up all that s selects.
-func readSums(ctx context.Context, tx pgx.Tx, s selection) (sums, error) {
+// readSums adds up measures of all that s selects.
+func readSums(ctx context.Context, tx pgx.Tx, s selection, ms []measure) (sums, error) {
 	src := s.source()
-	rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{"'total' AS key"}, summed)+")\nSELECT "+totals(summed)+" FROM g", src.args)
+	rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{"'total' AS key"}, ms)+")\nSELECT "+totals(ms)+" FROM g", src.args)
 	if err != nil {
 		return sums{}, fmt.Errorf("read totals: %w", err)
 	}
