@@ -16,11 +16,18 @@ import (
 	"loom.internal/pkg/pricing"
 )
 
+// asOwner lets the owner of the tables see and write rows, which row security forbids
+// otherwise; see the migrations.
+const asOwner = `SET loom.replay = 'on'`
+
 const (
 	chunkRows  = 1000
-	chunksKept = 4 // on their way to a table
+	chunksKept = 4                      // on their way to a table
 	arrival    = 800 * time.Millisecond // from a request's end to its row
 )
+
+// ErrFilled is of a database that has traffic of these tenants: sums are only made whole.
+var ErrFilled = errors.New("the database has traffic of these tenants already: take an empty one")
 
 // Write puts the traffic into the tables of recorder and analytics, as they would hold it.
 // dsn is the database as its owner. Whoever reads meanwhile sees nothing of it until all
@@ -34,6 +41,16 @@ func Write(ctx context.Context, dsn string, o traffic.Options, progress func(int
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, asOwner); err != nil {
+		return err
+	}
+	var filled bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM rollups WHERE tenant_id = ANY ($1))`, traffic.Tenants()).Scan(&filled); err != nil {
+		return fmt.Errorf("look into rollups: %w", err)
+	}
+	if filled {
+		return ErrFilled
+	}
 	from := o.Until.UTC().AddDate(0, 0, -o.Days)
 	if _, err := conn.Exec(ctx, `SELECT loom_ensure_partitions($1::date, $2)`, from, o.Days+1); err != nil {
 		return fmt.Errorf("make partitions: %w", err)
@@ -49,14 +66,7 @@ func Write(ctx context.Context, dsn string, o traffic.Options, progress func(int
 		tables[name] = t
 		g.Go(func() error { return t.copy(gctx, dsn) })
 	}
-	g.Go(func() error {
-		defer func() {
-			for _, t := range tables {
-				close(t.chunks)
-			}
-		}()
-		return fill(gctx, o, book, tables, progress)
-	})
+	g.Go(func() error { return fill(gctx, o, book, tables, progress) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -94,6 +104,9 @@ func fill(ctx context.Context, o traffic.Options, book *pricing.Book, tables map
 			return err
 		}
 	}
+	for _, t := range tables { // only now is what is there to be kept
+		close(t.chunks)
+	}
 	progress(n)
 	return nil
 }
@@ -130,8 +143,7 @@ func (t *table) copy(ctx context.Context, dsn string) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	// Row security keeps the owner out as well; see the migrations.
-	if _, err := conn.Exec(ctx, `SET loom.replay = 'on'`); err != nil {
+	if _, err := conn.Exec(ctx, asOwner); err != nil {
 		return err
 	}
 	var chunk [][]any

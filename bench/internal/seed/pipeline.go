@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	inBatch      = 500              // events that are sent before any is waited for
+	inBatch      = 500               // events that are sent before any is waited for
 	heaviest     = event.MaxSize / 2 // of an event; what is over leaves its bodies in the object store
 	ackLimit     = 30 * time.Second
 	lastWord     = 5 * time.Second

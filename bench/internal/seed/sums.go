@@ -17,9 +17,9 @@ type group struct{ tenant, key, provider, model, route, outcome, tag, value stri
 
 // sum is the measures of a group.
 type sum struct {
-	requests, unpriced, noUsage                              int64
+	requests, unpriced, noUsage                               int64
 	input, cacheRead, cacheWrite, output, reasoning, cost, us int64
-	durations, ttfts                                         []int64 // histograms
+	durations, ttfts                                          []int64 // histograms
 }
 
 // grain is the sums of the bucket of time that is being filled. Requests come in the

@@ -43,6 +43,12 @@ const (
 )
 
 var odds = []odd{
+	{name: "a-megabyte", once: true, said: func(r *Request) ([]byte, []byte) {
+		return chatText(r, filler(r.seed, megabyte)), chatAnswer(r, filler(r.seed+1, megabyte))
+	}},
+	{name: "the-largest", once: true, said: func(r *Request) ([]byte, []byte) {
+		return chatText(r, filler(r.seed, largestSent)), chatAnswer(r, "Too long; did not read.")
+	}},
 	{name: "script-in-text", said: func(r *Request) ([]byte, []byte) {
 		return chatText(r, "Repeat this: "+xss+"\n[click](javascript:alert(1)) ![x](https://example.invalid/p.png?c=1)"), chatAnswer(r, xss+"\n"+xssMore)
 	}},
@@ -107,18 +113,7 @@ var odds = []odd{
 	{name: "sound-without-a-rate", tell: func(e *event.TraceEvent) {
 		reports(e, `{"prompt_tokens":90,"completion_tokens":60,"total_tokens":150,"prompt_tokens_details":{"audio_tokens":70},"completion_tokens_details":{"audio_tokens":40}}`)
 	}},
-	{name: "more-than-anybody-pays", tell: func(e *event.TraceEvent) {
-		e.Provider, e.ProviderKind = anthropic.name, string(anthropic.kind)
-		e.ModelAnswered = sonnet.targets[0].answered
-		reports(e, `{"input_tokens":1099511627776,"cache_read_input_tokens":0,"output_tokens":1099511627776}`)
-	}},
 	{name: "no-tokens", tell: func(e *event.TraceEvent) { reports(e, `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`) }},
-	{name: "a-megabyte", once: true, said: func(r *Request) ([]byte, []byte) {
-		return chatText(r, filler(r.seed, megabyte)), chatAnswer(r, filler(r.seed+1, megabyte))
-	}},
-	{name: "the-largest", once: true, said: func(r *Request) ([]byte, []byte) {
-		return chatText(r, filler(r.seed, largestSent)), chatAnswer(r, "Too long; did not read.")
-	}},
 }
 
 // makeOdd makes a request one of the odd kinds, each in turn, if it is time for one.
@@ -161,7 +156,9 @@ func chatText(r *Request, text string) []byte {
 	return encode(object{{"model", r.GetModelRequested()}, {"messages", []object{{{"role", "user"}, {"content", text}}}}})
 }
 
-func chatAnswer(r *Request, text string) []byte { return (&script{}).answerChat(r, message{text: text}) }
+func chatAnswer(r *Request, text string) []byte {
+	return (&script{}).answerChat(r, message{text: text})
+}
 
 // noise is bytes that are no text.
 func noise(seed uint64, n int) []byte {
@@ -177,4 +174,3 @@ func filler(seed uint64, n int) string {
 	line := filled("", prose.facts, seed, 4<<10)
 	return strings.Repeat(line, n/len(line)+1)[:n]
 }
-

@@ -13,17 +13,17 @@ import (
 type tokens struct{ in, cached, written, out, reasoning int64 }
 
 const (
-	gatewayUs     = 1_500            // what the gateway itself takes, about
-	giveUpUs      = 30_000_000       // a provider that does not answer is waited for so long
-	statusGone    = 499              // of a client that left before there was an answer
-	clientGone    = "client_gone"    // classes of failure, as the gateway names them
-	unreachable   = "upstream_unreachable"
-	timedOut      = "upstream_timeout"
-	cut           = "upstream_cut"
-	rateLimited   = "upstream_rate_limited"
-	rejected      = "upstream_rejected"
-	failed        = "upstream_error"
-	slowDown      = 4 // answers take so much longer in the incident
+	gatewayUs   = 1_500         // what the gateway itself takes, about
+	giveUpUs    = 30_000_000    // a provider that does not answer is waited for so long
+	statusGone  = 499           // of a client that left before there was an answer
+	clientGone  = "client_gone" // classes of failure, as the gateway names them
+	unreachable = "upstream_unreachable"
+	timedOut    = "upstream_timeout"
+	cut         = "upstream_cut"
+	rateLimited = "upstream_rate_limited"
+	rejected    = "upstream_rejected"
+	failed      = "upstream_error"
+	slowDown    = 4 // answers take so much longer in the incident
 )
 
 // request makes the next request of a session, and what comes of it.
@@ -130,7 +130,9 @@ func overloaded(t target) int {
 
 // struck reports whether a target is part of the incident: for two hours one provider is
 // slow and fails half of the time.
-func (m *maker) struck(t target, at time.Time) bool { return t.provider == openAI && m.incident.has(at) }
+func (m *maker) struck(t target, at time.Time) bool {
+	return t.provider == openAI && m.incident.has(at)
+}
 
 // call tries the targets of a model and notes what comes of it.
 func (m *maker) call(r *Request, mo *model, t tokens) {

@@ -135,7 +135,9 @@ func finish(r *Request) any {
 	return r.GetFinishReasons()[0]
 }
 
-func answerID(prefix string, r *Request) string { return fmt.Sprintf("%s%016x%02d", prefix, r.seed, r.turn) }
+func answerID(prefix string, r *Request) string {
+	return fmt.Sprintf("%s%016x%02d", prefix, r.seed, r.turn)
+}
 
 // tools are those that a script knows, each in the form that of gives it.
 func (s *script) tools(of func(name string, parameters object) object) []object {
@@ -191,8 +193,12 @@ func (s *script) answerChat(r *Request, m message) []byte {
 		said = object{{"role", "assistant"}, {"content", nil}, {"tool_calls", []object{chatCall(m)}}}
 	}
 	return encode(object{
-		{"id", answerID("chatcmpl-", r)}, {"object", "chat.completion"}, {"created", r.GetStartedAtUs() / 1e6}, {"model", r.GetModelAnswered()},
-		{"choices", []object{{{"index", 0}, {"message", said}, {"finish_reason", finish(r)}}}}, {"usage", usageOf(r)},
+		{"id", answerID("chatcmpl-", r)},
+		{"object", "chat.completion"},
+		{"created", r.GetStartedAtUs() / 1e6},
+		{"model", r.GetModelAnswered()},
+		{"choices", []object{{{"index", 0}, {"message", said}, {"finish_reason", finish(r)}}}},
+		{"usage", usageOf(r)},
 	})
 }
 
@@ -209,7 +215,8 @@ func (s *script) askMessages(r *Request, system string, before []message) []byte
 		}
 	}
 	o := object{
-		{"model", r.GetModelRequested()}, {"max_tokens", 4096},
+		{"model", r.GetModelRequested()},
+		{"max_tokens", 4096},
 		{"system", []object{{{"type", "text"}, {"text", system}, {"cache_control", object{{"type", "ephemeral"}}}}}},
 		{"messages", list},
 	}
@@ -237,8 +244,14 @@ func (s *script) answerMessages(r *Request, m message) []byte {
 		content = toolUse(m)
 	}
 	return encode(object{
-		{"id", answerID("msg_", r)}, {"type", "message"}, {"role", "assistant"}, {"model", r.GetModelAnswered()},
-		{"content", []object{content}}, {"stop_reason", finish(r)}, {"stop_sequence", nil}, {"usage", usageOf(r)},
+		{"id", answerID("msg_", r)},
+		{"type", "message"},
+		{"role", "assistant"},
+		{"model", r.GetModelAnswered()},
+		{"content", []object{content}},
+		{"stop_reason", finish(r)},
+		{"stop_sequence", nil},
+		{"usage", usageOf(r)},
 	})
 }
 
@@ -255,7 +268,10 @@ func (s *script) askResponses(r *Request, system string, before []message) []byt
 		}
 	}
 	o := object{
-		{"model", r.GetModelRequested()}, {"instructions", system}, {"input", list}, {"reasoning", object{{"effort", "medium"}, {"summary", "auto"}}},
+		{"model", r.GetModelRequested()},
+		{"instructions", system},
+		{"input", list},
+		{"reasoning", object{{"effort", "medium"}, {"summary", "auto"}}},
 		{"store", false},
 	}
 	if r.GetStream() {
@@ -275,7 +291,10 @@ func functionCall(m message) object {
 
 func (s *script) answerResponses(r *Request, m message) []byte {
 	last := object{
-		{"type", "message"}, {"id", answerID("msg_", r)}, {"status", "completed"}, {"role", "assistant"},
+		{"type", "message"},
+		{"id", answerID("msg_", r)},
+		{"status", "completed"},
+		{"role", "assistant"},
 		{"content", []object{{{"type", "output_text"}, {"text", m.text}, {"annotations", []string{}}}}},
 	}
 	if m.call != "" {
@@ -285,8 +304,13 @@ func (s *script) answerResponses(r *Request, m message) []byte {
 		{"type", "summary_text"}, {"text", "**Finding what is asked**\n\nI look at what the question takes for granted before I answer it."},
 	}}}}
 	return encode(object{
-		{"id", answerID("resp_", r)}, {"object", "response"}, {"created_at", r.GetStartedAtUs() / 1e6}, {"status", finish(r)},
-		{"model", r.GetModelAnswered()}, {"output", []object{thought, last}}, {"usage", usageOf(r)},
+		{"id", answerID("resp_", r)},
+		{"object", "response"},
+		{"created_at", r.GetStartedAtUs() / 1e6},
+		{"status", finish(r)},
+		{"model", r.GetModelAnswered()},
+		{"output", []object{thought, last}},
+		{"usage", usageOf(r)},
 	})
 }
 
@@ -297,7 +321,9 @@ func answerEmbeddings(r *Request) []byte {
 		vector[i] = float32(int(rng.NormFloat64()*4e5)) / 1e7
 	}
 	return encode(object{
-		{"object", "list"}, {"data", []object{{{"object", "embedding"}, {"index", 0}, {"embedding", vector}}}},
-		{"model", r.GetModelAnswered()}, {"usage", usageOf(r)},
+		{"object", "list"},
+		{"data", []object{{{"object", "embedding"}, {"index", 0}, {"embedding", vector}}}},
+		{"model", r.GetModelAnswered()},
+		{"usage", usageOf(r)},
 	})
 }
