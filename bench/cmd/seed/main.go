@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 	count := f.Int("n", 10_000, "requests, through the broker and with bodies")
 	facts := f.Int("facts", 0, "requests, straight into the database instead and without bodies")
 	days := f.Int("days", 30, "how far back they reach")
-	database := f.String("database", "", "with -facts: URL of the database as its owner; empty: that of the running Loom")
+	database := f.String("database", "", "with -facts: URL of the database, as its owner; empty: that of the running Loom")
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil

@@ -81,14 +81,12 @@ func Write(ctx context.Context, dsn string, o traffic.Options, progress func(int
 // fill makes the rows of all tables.
 func fill(ctx context.Context, o traffic.Options, book *pricing.Book, tables map[string]*table, progress func(int)) error {
 	life := time.Now().Unix()
-	s, n := newSums(tables), 0
+	s, texts, n := newSums(tables), make(tagTexts), 0
 	for r := range traffic.Make(o) {
 		n++
 		r.Producer = &event.Producer{Id: "seed-facts", Epoch: uint64(life), Seq: uint64(n)} //nolint:gosec // neither is negative
-		if err := event.Validate(r.TraceEvent); err != nil {
-			return err
-		}
 		f := newFact(r.TraceEvent, book)
+		f.tags = texts.of(r)
 		if err := errors.Join(tables["traces"].add(ctx, f.trace()), tables["usage_facts"].add(ctx, f.row()), s.add(ctx, f)); err != nil {
 			return err
 		}
@@ -188,7 +186,7 @@ var columnsOf = map[string][]string{
 // fact is a request, its usage and its cost, as analytics finds them.
 type fact struct {
 	*event.TraceEvent
-	id           uuid.UUID
+	id           [16]byte
 	usage        pricing.Usage
 	cost         *int64
 	status, why  string
@@ -197,10 +195,7 @@ type fact struct {
 }
 
 func newFact(e *event.TraceEvent, book *pricing.Book) *fact {
-	f := &fact{TraceEvent: e, id: uuid.MustParse(e.GetTraceId()), status: "no_usage", tags: jsonText(e.GetTags())}
-	if len(e.GetTags()) == 0 {
-		f.tags = "{}"
-	}
+	f := &fact{TraceEvent: e, id: uuid.MustParse(e.GetTraceId()), status: "no_usage"}
 	if len(e.GetUsageRaw()) == 0 {
 		return f
 	}
@@ -229,6 +224,26 @@ func newFact(e *event.TraceEvent, book *pricing.Book) *fact {
 		f.status, f.cost, f.priceVersion = "priced", new(int64(cost)), price.Version
 	}
 	return f
+}
+
+// tagTexts are tags as JSON, by what they have in common: an app has few sets of them.
+type tagTexts map[string]string
+
+func (t tagTexts) of(r *traffic.Request) string {
+	tags := r.GetTags()
+	if len(tags) == 0 {
+		return "{}"
+	}
+	if tags[traffic.TagOdd] != "" {
+		return jsonText(tags)
+	}
+	id := r.GetKeyId() + " " + tags["feature"]
+	text, ok := t[id]
+	if !ok {
+		text = jsonText(tags)
+		t[id] = text
+	}
+	return text
 }
 
 // stored is when the row is there.

@@ -28,8 +28,8 @@ type step struct {
 // steps are the answers of a session up to that of a turn.
 func (s *script) steps(seed uint64, turn int) []step {
 	all := make([]step, 0, turn+2)
-	for i := int(seed % uint64(len(s.topics))); len(all) <= turn; i++ {
-		t := s.topics[i%len(s.topics)]
+	for i := seed; len(all) <= turn; i++ {
+		t := s.topics[i%uint64(len(s.topics))]
 		if t.tool != "" {
 			all = append(all, step{t, true})
 		}
@@ -64,7 +64,7 @@ func (s *script) conversation(seed uint64, turn int) []message {
 	var all []message
 	steps := s.steps(seed, turn)
 	for i, st := range steps {
-		id := "call_" + strconv.FormatUint(seed>>20+uint64(i), 36) //nolint:gosec // small
+		id := "call_" + strconv.FormatUint(seed>>20+uint64(i), 36)
 		switch {
 		case st.calls:
 			all = append(all, message{role: "user", text: fill.Replace(st.ask)},

@@ -114,7 +114,7 @@ func (m *maker) run(yield func(*Request) bool) {
 		given, owed = given+share, owed+share
 		for batch = batch[:0]; ; owed-- {
 			if len(m.due) > 0 && m.due[0].at.Before(end) {
-				batch = append(batch, m.next(heap.Pop(&m.due).(*session))) //nolint:errcheck,forcetypeassert // nothing else is in it
+				batch = append(batch, m.next(heap.Pop(&m.due).(*session)))
 			} else if owed > 0 {
 				at := minute.Add(time.Duration(m.rng.Int64N(int64(end.Sub(minute)))))
 				batch = append(batch, m.next(m.open(m.pick(parts), at)))
@@ -179,7 +179,7 @@ func (s sessions) Less(i, j int) bool { return s[i].at.Before(s[j].at) }
 func (s sessions) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
 
 // Push implements heap.Interface.
-func (s *sessions) Push(x any) { *s = append(*s, x.(*session)) } //nolint:errcheck,forcetypeassert // nothing else is pushed
+func (s *sessions) Push(x any) { *s = append(*s, x.(*session)) }
 
 // Pop implements heap.Interface.
 func (s *sessions) Pop() any {
@@ -193,7 +193,7 @@ func (s *sessions) Pop() any {
 // traceID is a UUIDv7 of that time.
 func (m *maker) traceID(at time.Time) string {
 	var id [16]byte
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|m.rng.Uint64()&0xfff|0x7000) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|m.rng.Uint64()&0xfff|0x7000)
 	binary.BigEndian.PutUint64(id[8:], m.rng.Uint64()&^(3<<62)|2<<62)
 	var text [36]byte
 	hex.Encode(text[:8], id[:4])

@@ -70,7 +70,7 @@ func TestEveryEventIsValidAndOverInTime(t *testing.T) {
 	ids := make(map[string]bool)
 	for r := range traffic.Make(options(1, 20_000)) {
 		n++
-		r.Producer = &event.Producer{Id: "seed", Epoch: 1, Seq: uint64(n)} //nolint:gosec // counts from 1
+		r.Producer = &event.Producer{Id: "seed", Epoch: 1, Seq: uint64(n)}
 		if _, err := event.Marshal(r.TraceEvent); err != nil {
 			t.Fatalf("%v: %v", err, r.TraceEvent)
 		}

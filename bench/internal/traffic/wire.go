@@ -75,21 +75,15 @@ func (s *script) bodies(r *Request) (request, response []byte) {
 // answer is what came back: nothing from who did not answer, an error, or as much of the
 // answer as came.
 func (s *script) answer(r *Request, m message) []byte {
-	switch r.GetOutcome() {
-	case event.Outcome_OUTCOME_INTERRUPTED:
+	outcome := r.GetOutcome()
+	switch {
+	case outcome == event.Outcome_OUTCOME_INTERRUPTED, r.GetHttpStatus() == statusGone:
 		return nil
-	case event.Outcome_OUTCOME_FAILED:
-		if r.GetErrorClass() != cut {
-			return fault(r.GetErrorClass())
-		}
-	case event.Outcome_OUTCOME_CANCELED:
-		if r.GetHttpStatus() == statusGone {
-			return nil
-		}
-	}
-	if r.GetOutcome() != event.Outcome_OUTCOME_COMPLETED && len(m.text) > 0 {
+	case outcome == event.Outcome_OUTCOME_FAILED && r.GetErrorClass() != cut:
+		return fault(r.GetErrorClass())
+	case outcome != event.Outcome_OUTCOME_COMPLETED && len(m.text) > 0:
 		part := []rune(m.text)
-		m.text, m.call = string(part[:int(r.seed%uint64(len(part)))]), ""
+		m.text, m.call = string(part[:r.seed%uint64(len(part))]), ""
 	}
 	switch r.GetEndpoint() {
 	case messages:
