@@ -70,7 +70,7 @@ func alone(ctx context.Context, o measure.Options, tenant string, facts int) (er
 	}
 	began := time.Now()
 	month := traffic.Options{Seed: 1, Count: facts, Days: 30, Until: began, Keys: tenants.Keys}
-	if err := seed.Write(ctx, home.Database, month, func(int) {}); err != nil {
+	if err := seed.Write(ctx, home.Database, month, seed.Progress(os.Stdout, facts)); err != nil {
 		return err
 	}
 	fmt.Printf("%d requests written in %s\n\n", facts, time.Since(began).Round(time.Second))

@@ -64,9 +64,9 @@ func run(ctx context.Context, args []string) error {
 		if *database != "" {
 			home.Database = *database
 		}
-		err = seed.Write(ctx, home.Database, o, report(o.Count, began))
+		err = seed.Write(ctx, home.Database, o, seed.Progress(os.Stdout, o.Count))
 	} else {
-		err = seed.Publish(ctx, home, o, report(o.Count, began))
+		err = seed.Publish(ctx, home, o, seed.Progress(os.Stdout, o.Count))
 	}
 	if err != nil {
 		return err
@@ -76,15 +76,4 @@ func run(ctx context.Context, args []string) error {
 		fmt.Printf("  %-10s %s\n", id, tenants.Logins[id])
 	}
 	return nil
-}
-
-// report prints a line for each tenth.
-func report(count int, began time.Time) func(int) {
-	next := 1
-	return func(n int) {
-		if n*10 >= count*next {
-			fmt.Printf("%9d of %d after %s\n", n, count, time.Since(began).Round(time.Millisecond))
-			next = n*10/count + 1
-		}
-	}
 }
