@@ -231,16 +231,13 @@ type tagTexts map[string]string
 
 func (t tagTexts) of(r *traffic.Request) string {
 	tags := r.GetTags()
-	if len(tags) == 0 {
-		return "{}"
-	}
-	if tags[traffic.TagOdd] != "" {
-		return jsonText(tags)
+	if len(tags) == 0 || tags[traffic.TagOdd] != "" {
+		return r.TagsJSON()
 	}
 	id := r.GetKeyId() + " " + tags["feature"]
 	text, ok := t[id]
 	if !ok {
-		text = jsonText(tags)
+		text = r.TagsJSON()
 		t[id] = text
 	}
 	return text
@@ -297,11 +294,7 @@ func attempts(of []*event.Attempt) string {
 	for i, a := range of {
 		all[i] = attempt{a.GetProvider(), a.GetModel(), a.GetStatus(), a.GetErrorClass(), a.GetStartUs(), a.GetDurationUs()}
 	}
-	return jsonText(all)
-}
-
-func jsonText(v any) string {
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(all)
 	if err != nil {
 		panic(err) // texts and numbers
 	}
