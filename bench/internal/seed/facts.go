@@ -70,10 +70,22 @@ func Write(ctx context.Context, dsn string, o traffic.Options, progress func(int
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	g, gctx = errgroup.WithContext(ctx)
 	for name := range tables {
-		if _, err := conn.Exec(ctx, `ANALYZE `+name); err != nil {
-			return fmt.Errorf("analyze %s: %w", name, err)
-		}
+		g.Go(func() error { return analyze(gctx, dsn, name) })
+	}
+	return g.Wait()
+}
+
+// analyze has the planner know a table: there are partitions that nobody has looked at.
+func analyze(ctx context.Context, dsn, table string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, `ANALYZE `+pgx.Identifier{table}.Sanitize()); err != nil {
+		return fmt.Errorf("analyze %s: %w", table, err)
 	}
 	return nil
 }
