@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -36,7 +35,6 @@ type question struct{ name, path string }
 
 // result is what became of one question.
 type result struct {
-	question
 	took   []time.Duration // in ascending order
 	status string          // of the first answer, if it is not 200
 }
@@ -53,15 +51,34 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	before := load()
-	var results []result
+	if err := o.line("asked "+strconv.Itoa(o.Times)+" times each", "p50", "p95", "max"); err != nil {
+		return err
+	}
 	for _, q := range questions {
 		r, err := a.measure(ctx, q)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
-		results = append(results, r)
+		columns := []string{r.status}
+		if r.status == "" {
+			columns = []string{ms(at(r.took, .5)), ms(at(r.took, .95)), ms(at(r.took, 1))}
+		}
+		if err := o.line(q.name, columns...); err != nil {
+			return err
+		}
 	}
-	_, err = fmt.Fprintf(o.Out, "%s\nload average %s before, %s after\n", table(results, o.Times), before, load())
+	_, err = fmt.Fprintf(o.Out, "\nload average %s before, %s after\n", before, load())
+	return err
+}
+
+// line prints a line at once: a run takes long.
+func (o Options) line(name string, columns ...string) error {
+	var line strings.Builder
+	_, _ = fmt.Fprintf(&line, "%-26s", name) // it takes everything
+	for _, c := range columns {
+		_, _ = fmt.Fprintf(&line, "%14s", c)
+	}
+	_, err := fmt.Fprintln(o.Out, line.String())
 	return err
 }
 
@@ -143,7 +160,7 @@ func (a asker) walk(ctx context.Context, q url.Values) (newest string, page int,
 // measure asks a question once before it takes the time: what a page shows is asked again
 // and again.
 func (a asker) measure(ctx context.Context, q question) (result, error) {
-	r := result{question: q}
+	var r result
 	for i := -1; i < a.Times; i++ {
 		began := time.Now()
 		status, _, err := a.ask(ctx, q.path)
@@ -178,21 +195,6 @@ func (a asker) ask(ctx context.Context, path string) (status int, body []byte, e
 	defer func() { _ = resp.Body.Close() }()
 	body, err = io.ReadAll(resp.Body)
 	return resp.StatusCode, body, err
-}
-
-func table(results []result, times int) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintf(w, "asked %d times each\tp50\tp95\tmax\t\n", times) // a strings.Builder takes everything
-	for _, r := range results {
-		if r.status != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t\t\t\n", r.name, r.status)
-			continue
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", r.name, ms(at(r.took, .5)), ms(at(r.took, .95)), ms(r.took[len(r.took)-1]))
-	}
-	_ = w.Flush() // likewise
-	return b.String()
 }
 
 // at is the time that a share of those in order do not exceed.
