@@ -160,6 +160,18 @@ stop: ## Stop what `make start` started.
 	@for _ in $$(seq 50); do kill -0 "$$(cat .loom/up.pid)" 2>/dev/null || break; sleep 0.2; done
 	@rm -f .loom/up.pid
 
+.PHONY: seed
+seed: $(BIN)/seed ## Fill what `make start` started with a month of made-up traffic (ARGS='-n 500').
+	$(BIN)/seed $(ARGS)
+
+.PHONY: bench-queries
+bench-queries: prepare $(BIN)/queries ## Time the dashboard's API on FACTS (10000000) requests.
+	$(BIN)/queries -facts $(or $(FACTS),10000000) $(ARGS)
+
+.PHONY: $(BIN)/seed $(BIN)/queries
+$(BIN)/seed $(BIN)/queries:
+	@mkdir -p $(BIN) && go build -o $@ ./bench/cmd/$(@F)
+
 .PHONY: secrets
 secrets: ## Make the passwords and keys of `make up`, once.
 	@deploy/compose/secrets.sh deploy/compose/secrets
