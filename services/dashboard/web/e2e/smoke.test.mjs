@@ -92,7 +92,7 @@ for (const scheme of ["light", "dark"]) {
     });
 
     await t.test("a trace opens beside the list, decrypted", async () => {
-      await rows.first().click();
+      await rows.first().locator(".when").click(); // most of a row's values filter instead
       await page.waitForURL(/trace=/);
       id = new URL(page.url()).searchParams.get("trace") ?? "";
       const panel = page.getByRole("complementary", { name: "Trace" });

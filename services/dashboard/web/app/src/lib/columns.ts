@@ -3,29 +3,37 @@ import { readJSON, write } from "./storage";
 /** The columns of the list, in their order; widths are tracks of a grid. */
 export const columns = [
   { id: "time", label: "Time", width: "124px" },
-  { id: "status", label: "Status", width: "minmax(104px, 0.7fr)" },
-  { id: "model", label: "Model", width: "minmax(168px, 1.2fr)" },
+  { id: "status", label: "Status", width: "minmax(84px, 0.6fr)" },
+  { id: "model", label: "Model", width: "minmax(148px, 1.2fr)" },
   { id: "provider", label: "Provider", width: "minmax(84px, 0.5fr)" },
-  { id: "key", label: "Key", width: "minmax(96px, 0.6fr)" },
-  { id: "tags", label: "Tags", width: "minmax(150px, 1fr)" },
+  { id: "key", label: "Key", width: "minmax(92px, 0.6fr)" },
+  { id: "tags", label: "Tags", width: "minmax(100px, 1fr)" },
   { id: "session", label: "Session", width: "minmax(96px, 0.6fr)" },
-  { id: "tokens", label: "Tokens", width: "112px" },
+  { id: "tokens", label: "Tokens", width: "106px" },
   { id: "ttft", label: "First token", width: "84px" },
-  { id: "latency", label: "Latency", width: "minmax(170px, 0.9fr)" },
-  { id: "cost", label: "Cost", width: "80px" },
+  { id: "latency", label: "Latency", width: "minmax(128px, 0.9fr)" },
+  { id: "cost", label: "Cost", width: "76px" },
 ] as const;
 
 export type ColumnID = (typeof columns)[number]["id"];
 
 const usual: ColumnID[] = ["time", "status", "model", "key", "tags", "tokens", "latency", "cost"];
+const gap = 12;
 const kept = "loom-columns";
 
-/** chosenColumns are those that someone chose in this browser, in the order of the list. */
-export function chosenColumns(): ColumnID[] {
+/** chosenColumns are those that someone chose in this browser, in the order of the list; null: nobody did. */
+export function chosenColumns(): ColumnID[] | null {
   const raw = readJSON(kept);
-  if (!Array.isArray(raw)) return usual;
+  if (!Array.isArray(raw)) return null;
   const chosen = columns.filter((c) => raw.includes(c.id)).map((c) => c.id);
-  return chosen.length > 0 ? chosen : usual;
+  return chosen.length > 0 ? chosen : null;
+}
+
+/** usualColumns are as many of the usual ones as fit, the telling ones first. */
+export function usualColumns(width: number): ColumnID[] {
+  let fit = usual;
+  for (const id of ["tags", "key", "tokens"] as const) if (least(fit) > width) fit = fit.filter((c) => c !== id);
+  return fit;
 }
 
 /** toggleColumn shows or hides a column; the last one stays. */
@@ -41,6 +49,6 @@ export const tracks = (chosen: readonly ColumnID[]) => columns.filter((c) => cho
 
 /** least is how narrow they may become before the list scrolls sideways, in pixels. */
 export function least(chosen: readonly ColumnID[]): number {
-  const gaps = 12 * (chosen.length - 1) + 28;
+  const gaps = gap * (chosen.length - 1) + 28;
   return columns.filter((c) => chosen.includes(c.id)).reduce((n, c) => n + Number(/(\d+)px/.exec(c.width)?.[1]), gaps);
 }

@@ -51,7 +51,12 @@ function Volume() {
           </button>
         </p>
       ) : (
-        drawn && <Chart plot={drawn} height={56} label="Requests over time, by outcome" format={int} tick={int} axes={false} onPick={pick} />
+        drawn && (
+          <>
+            {drawn.sums.every((n) => n === 0) && <p className="nothing">No requests in this window</p>}
+            <Chart plot={drawn} height={56} label="Requests over time, by outcome" format={int} tick={int} axes={false} onPick={pick} />
+          </>
+        )
       )}
     </section>
   );

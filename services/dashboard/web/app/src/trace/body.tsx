@@ -45,8 +45,8 @@ export function BodyTab({ which, trace, content }: Props) {
           <Icon name="download" size={14} /> Download
         </button>
       </div>
-      {body.truncated && <p className="note">The recording ends here: the rest of this body was over the gateway's capture limit. The wire had all of it.</p>}
-      {words[body.form] && !(body.truncated && body.form === "broken") && <p className="note">{words[body.form]}</p>}
+      {body.truncated && <p className="caveat">The recording ends here: the rest of this body was over the gateway's capture limit. The wire had all of it.</p>}
+      {words[body.form] && !(body.truncated && body.form === "broken") && <p className="caveat">{words[body.form]}</p>}
       {body.text && <Text text={body.text} source={source} className="json tall" json />}
     </div>
   );

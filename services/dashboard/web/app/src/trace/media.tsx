@@ -21,21 +21,21 @@ export function MediaChip({ part: p, source }: { part: Media; source: Source }) 
   const face = `${p.label}, ${bytes(p.bytes)}`;
   if (blob && p.type.startsWith("image/")) return <Picture blob={blob} label={face} />;
   if (blob && p.type.startsWith("audio/")) return <Sound blob={blob} label={face} />;
-  const shows = /^(?:image|audio)\//.test(p.type);
+  const does = p.type.startsWith("image/") ? "show" : p.type.startsWith("audio/") ? "play" : "download";
   const load = async () => {
     try {
       const got = await source.picture(ref);
-      if (shows) setBlob(got);
-      else save(got, p.label);
+      if (does === "download") save(got, p.label);
+      else setBlob(got);
     } catch {
       setFailed(true);
     }
   };
   return (
     <button className="media" onClick={() => void load()}>
-      <Icon name={p.type.startsWith("image/") ? "image" : p.type.startsWith("audio/") ? "play" : "download"} size={14} />
+      <Icon name={does === "show" ? "image" : does} size={14} />
       {face}
-      <span className="dim">{failed ? "could not be loaded" : shows ? "show" : "download"}</span>
+      <span className="dim">{failed ? "could not be loaded" : does}</span>
     </button>
   );
 }

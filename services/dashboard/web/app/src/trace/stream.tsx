@@ -72,7 +72,7 @@ function Chunks({ total, source }: { total: number; source: Source }) {
           </li>
         ))}
       </ol>
-      {failed && <p className="note">The chunks could not be read.</p>}
+      {failed && <p className="caveat">The chunks could not be read.</p>}
       {chunks.length > 0 && chunks.length < total && (
         <button className="button" onClick={() => setAsked(chunks.length)}>
           Show {int(Math.min(chunksAtOnce, total - chunks.length))} more of {int(total)}

@@ -68,8 +68,8 @@ export function Facets({ autoFocus = false }: { autoFocus?: boolean }) {
       <Group title="Request" choices={flags(search).filter((c) => fits(c.label))} onChoose={set} />
       {!wanted && (
         <div className="least">
-          <Least key={`ms ${search.min_latency_ms}`} label="Slower than, ms" value={search.min_latency_ms} onSet={(v) => set({ min_latency_ms: v === undefined ? undefined : Number(v) })} />
-          <Least key={`usd ${search.min_cost_usd}`} label="Costs at least, $" value={search.min_cost_usd} onSet={(v) => set({ min_cost_usd: v })} />
+          <Least key={`ms ${search.min_latency_ms}`} label="From latency, ms" value={search.min_latency_ms} onSet={(v) => set({ min_latency_ms: v === undefined ? undefined : Number(v) })} />
+          <Least key={`usd ${search.min_cost_usd}`} label="From cost, $" value={search.min_cost_usd} onSet={(v) => set({ min_cost_usd: v })} />
         </div>
       )}
     </div>

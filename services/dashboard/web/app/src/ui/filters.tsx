@@ -67,7 +67,8 @@ export function RemoveFilters() {
         const { dim, text } = worded(a, name);
         return (
           <button className="button" key={a.name + a.value} onClick={() => set(a.without)}>
-            <Icon name="close" size={13} /> without {dim} {text}
+            <Icon name="close" size={13} />
+            <span className="vh">Remove the filter</span> {dim} {text}
           </button>
         );
       })}

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { summary } from "../api/queries";
 import { useKeys } from "../keys";
-import { chosenColumns, columns, toggleColumn } from "../lib/columns";
+import { chosenColumns, columns, toggleColumn, usualColumns, type ColumnID } from "../lib/columns";
 import { int, interval } from "../lib/format";
 import { added, filtered, type ListFilter } from "../lib/search";
 import { useSearchState } from "../route";
@@ -106,16 +106,7 @@ export function TracesCard({ title, total, rail = false }: Props) {
         <span className="grow" />
         <Views />
         <Pop className="dashed" width={200} face={<><Icon name="columns" size={14} /> Columns</>}>
-          {() => (
-            <div className="options">
-              {columns.map((c) => (
-                <button key={c.id} className="option" aria-pressed={chosen.includes(c.id)} onClick={() => setChosen(toggleColumn(chosen, c.id))}>
-                  <span className="box">{chosen.includes(c.id) && <Icon name="check" size={12} />}</span>
-                  {c.label}
-                </button>
-              ))}
-            </div>
-          )}
+          {() => <Columns chosen={chosen ?? usualColumns(Infinity)} onChosen={setChosen} />}
         </Pop>
       </div>
       <div className="list">
@@ -171,6 +162,19 @@ export function TracesCard({ title, total, rail = false }: Props) {
   );
 }
 
+function Columns({ chosen, onChosen }: { chosen: ColumnID[]; onChosen: (chosen: ColumnID[]) => void }) {
+  return (
+    <div className="options">
+      {columns.map((c) => (
+        <button key={c.id} className="option" aria-pressed={chosen.includes(c.id)} onClick={() => onChosen(toggleColumn(chosen, c.id))}>
+          <span className="box">{chosen.includes(c.id) && <Icon name="check" size={12} />}</span>
+          {c.label}
+        </button>
+      ))}
+    </div>
+  );
+}
+
 /** count says how many there are: the list itself knows only once all of it was asked for. */
 function count(rows: number, more: boolean, total: number | undefined): string {
   if (!more) return rows === 1 ? "1 trace in window" : `${int(rows)} traces in window`;
@@ -194,7 +198,7 @@ function Nothing() {
   }
   return (
     <Empty icon="traces" title={all.data ? `0 of ${int(all.data.requests.value)} match` : "No trace matches these filters"}>
-      <p>Take a filter away to see more:</p>
+      <p>Take a filter away:</p>
       <RemoveFilters />
     </Empty>
   );

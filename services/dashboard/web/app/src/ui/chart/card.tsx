@@ -33,6 +33,7 @@ export function ChartCard(p: Props) {
   const [asTable, setAsTable] = useState(false);
   const { data } = p.query;
   const drawn = useMemo(() => data && plot(data, p.mode, p.whole ?? false, hidden), [data, p.mode, p.whole, hidden]);
+  const other = asTable ? "chart" : "table";
   const empty = data?.series.every((s) => s.values.every((v) => !v));
   return (
     <section className="card chart-card" aria-busy={p.query.isFetching}>
@@ -41,9 +42,8 @@ export function ChartCard(p: Props) {
           <h2>{p.title}</h2>
           <p>
             {p.sub} ·{" "}
-            <button className="quiet" onClick={() => setAsTable(!asTable)}>
-              view as {asTable ? "chart" : "table"}
-              <span className="vh">: {p.title}</span>
+            <button className="quiet" onClick={() => setAsTable(!asTable)} aria-label={`view as ${other}: ${p.title}`}>
+              view as {other}
             </button>
           </p>
         </div>

@@ -1,7 +1,8 @@
+import { useElementSize } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, type KeyboardEvent, type MouseEvent, type ReactNode, type RefObject } from "react";
 import type { Trace } from "../../api/client";
-import { columns, least, tracks, type ColumnID } from "../../lib/columns";
+import { columns, least, tracks, usualColumns, type ColumnID } from "../../lib/columns";
 import type { Flat } from "../../lib/flat";
 import { listFilters, type ListFilter } from "../../lib/search";
 import { Row } from "./row";
@@ -13,7 +14,8 @@ export interface TableHandle {
 
 interface Props {
   list: Flat<Trace>;
-  chosen: ColumnID[];
+  /** null: as many of the usual columns as fit. */
+  chosen: ColumnID[] | null;
   /** Of all pages, where it is known. */
   total: number | undefined;
   /** Rows of placeholder while the first page loads. */
@@ -32,13 +34,15 @@ interface Props {
 }
 
 const rowHeight = 34;
-const ahead = 400; // rows left below when the next page is asked for: two pages
+const ahead = 400; // rows left below when the next page is asked for, once someone scrolls: two pages
 const pageStep = 15;
 
 /** Table draws only the rows that can be seen, however many there are. */
 export function Table(p: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const { list, selected } = p;
+  const { ref: frame, width } = useElementSize();
+  const chosen = useMemo(() => p.chosen ?? usualColumns(width), [p.chosen, width]);
   const { rows } = list;
   const virtual = useVirtualizer({
     count: rows.length,
@@ -48,10 +52,11 @@ export function Table(p: Props) {
   });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
+  const begun = (virtual.scrollOffset ?? 0) > 0;
   const { more, onMore } = p;
   useEffect(() => {
-    if (more && last >= rows.length - ahead) onMore();
-  }, [last, rows.length, more, onMore]);
+    if (more && last >= rows.length - (begun ? ahead : 1)) onMore();
+  }, [last, rows.length, begun, more, onMore]);
 
   const { handle } = p;
   useEffect(() => {
@@ -89,20 +94,20 @@ export function Table(p: Props) {
     e.preventDefault();
   };
   return (
-    <div className="table">
+    <div className="table" ref={frame}>
       <div
         role="grid"
         aria-label="Traces"
         aria-rowcount={p.total === undefined ? (more ? -1 : rows.length + 1) : Math.max(p.total, rows.length) + 1}
-        aria-colcount={p.chosen.length}
+        aria-colcount={chosen.length}
         aria-busy={p.loading}
         className="grid"
-        style={{ "--columns": tracks(p.chosen), minWidth: least(p.chosen) } as React.CSSProperties}
+        style={{ "--columns": tracks(chosen), minWidth: least(chosen) } as React.CSSProperties}
       >
         <div role="rowgroup">
           <div role="row" aria-rowindex={1} className="head">
             {columns
-              .filter((c) => p.chosen.includes(c.id))
+              .filter((c) => chosen.includes(c.id))
               .map((c) => (
                 <div key={c.id} role="columnheader" className={["tokens", "ttft", "cost"].includes(c.id) ? "number" : undefined}>
                   {c.label}
@@ -135,7 +140,7 @@ export function Table(p: Props) {
                     <Row
                       key={t.id}
                       trace={t}
-                      chosen={p.chosen}
+                      chosen={chosen}
                       index={v.index}
                       top={v.start}
                       selected={v.index === selected}
