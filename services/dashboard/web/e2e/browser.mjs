@@ -36,8 +36,8 @@ export async function open(browser, colorScheme = "light") {
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (m) => {
-    // The browser itself reports the 401 that leads to the login.
-    if (m.type() === "error" && !/Failed to load resource.*\b401\b/.test(m.text())) complaints.push(m.text());
+    // The browser itself reports the 401 that leads to the login, and when a network of the machine comes or goes.
+    if (m.type() === "error" && !/Failed to load resource.*\b(401|ERR_NETWORK_CHANGED)\b/.test(m.text())) complaints.push(m.text());
   });
   page.on("pageerror", (e) => complaints.push(String(e)));
   page.on("dialog", (d) => {

@@ -1,12 +1,14 @@
 // A stand-in for the dashboard service, for working on the UI: `npm run mock`, then `npm run dev`
 // with LOOM_DASHBOARD_URL set to its address. It serves ../dist too. Keys: loom_sk_mock,
-// loom_sk_nodecrypt, loom_sk_acme (another tenant), loom_sk_new (no traces until the page has asked a few times), loom_adm_mock.
+// loom_sk_nodecrypt, loom_sk_acme (another tenant), loom_sk_new (no traces until its live tail has been open for a while),
+// loom_adm_mock.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { made } from "./cases.mjs";
 import { detail, payload, traces } from "./data.mjs";
+import { bodies, gateway, live, pages } from "./pages.mjs";
 
 const port = Number(process.env.PORT ?? 8081);
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -15,7 +17,6 @@ const policy = [...go.matchAll(/"([^"]*-src [^"]*)"/g)].map((m) => m[1]).join(""
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
 
 const all = { northwind: made(traces(Number(process.env.MOCK_TRACES ?? 10_000), Date.now(), 26)), acme: traces(40, Date.now(), 26, 3) };
-let asked = 0;
 
 const sessions = {
   loom_sk_mock: { tenant: { id: "northwind", name: "Northwind" }, role: "tenant", scopes: ["chat", "traces:read", "traces:decrypt"], key_name: "production" },
@@ -25,8 +26,11 @@ const sessions = {
   loom_adm_mock: { tenant: null, role: "admin", scopes: [], key_name: "root", tenants: [{ id: "acme", name: "Acme" }, { id: "northwind", name: "Northwind" }] },
 };
 
+live(all);
+
 createServer(async (req, res) => {
   const url = new URL(req.url, "http://mock");
+  if (url.pathname === "/v1/chat/completions") return gateway(req, res, all, sessions);
   if (!url.pathname.startsWith("/api/")) return serveFile(url.pathname, res);
   const answer = (status, body, headers = {}) => {
     res.writeHead(status, { "Content-Type": "application/json", ...headers });
@@ -41,30 +45,30 @@ createServer(async (req, res) => {
     return answer(200, { ...s, expires_at: null }, { "Set-Cookie": `mock=${api_key}; HttpOnly; SameSite=Strict; Path=/` });
   }
   if (path === "session") return answer(204, undefined, { "Set-Cookie": "mock=; Max-Age=0; Path=/" });
-  const s = sessions[/mock=([^;]*)/.exec(req.headers.cookie ?? "")?.[1]];
+  const s = sessions[/mock=([^;]*)/.exec(req.headers.cookie ?? "")?.[1] ?? req.headers.authorization?.replace("Bearer ", "")];
   if (!s) return fail(401, "unauthorized", "Log in first.");
-  if (path === "me") return answer(200, { expires_at: null, gateway_url: "http://127.0.0.1:8080", ...s });
+  if (path === "me") return answer(200, { expires_at: null, gateway_url: `http://127.0.0.1:${port}`, ...s });
 
   const tenant = s.tenant?.id ?? req.headers["x-loom-tenant"];
   if (s.tenant && (req.headers["x-loom-tenant"] ?? s.tenant.id) !== s.tenant.id) return fail(403, "forbidden", "This key reads for its own tenant only.");
-  if (!tenant) return fail(400, "tenant_required", "Name the tenant with the header X-Loom-Tenant.");
-  if (!all[tenant] && url.searchParams.get("limit") === "1") asked++;
-  const mine = all[tenant] ?? (asked > 3 ? all.acme : []);
+  if (!tenant && !path.startsWith("admin/")) return fail(400, "tenant_required", "Name the tenant with the header X-Loom-Tenant.");
+  const mine = all[tenant] ?? [];
   const one = /^traces\/([^/]+)(\/payload)?$/.exec(path);
-  if (one) {
+  if (one && path !== "traces/tail") {
     const t = mine.find((x) => x.id === one[1]);
     if (!t) return fail(404, "not_found", "No such trace.");
     if (!one[2]) return answer(200, detail(t));
     if (s.role === "tenant" && !s.scopes.includes("traces:decrypt")) return fail(403, "forbidden", "This key lacks the scope traces:decrypt.");
-    const bodies = payload(t);
-    if (Array.isArray(bodies)) return fail(...bodies);
-    return answer(200, bodies, { "Cache-Control": "no-store" });
+    const held = bodies.get(t.id) ?? payload(t);
+    if (Array.isArray(held)) return fail(...held);
+    return answer(200, held, { "Cache-Control": "no-store" });
   }
   const q = url.searchParams;
   const from = Date.parse(q.get("from") ?? "") || Date.now() - 86_400_000;
   const to = Date.parse(q.get("to") ?? "") || Date.now();
   const within = (a, b) => mine.filter((t) => matches(t, q) && Date.parse(t.started_at) >= a && Date.parse(t.started_at) < b);
   const span = { from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+  if (await pages({ req, res, path, q, session: s, sessions, all, tenant, mine, matches, within, from, to, span, answer, fail, summary })) return;
   if (path === "traces") {
     const list = within(from, to);
     const at = Number(q.get("cursor") ?? 0);

@@ -24,11 +24,24 @@ export const nav: NavGroup[] = [
     items: [
       { to: "/overview", icon: "overview", label: "Overview" },
       { to: "/traces", icon: "traces", label: "Traces" },
+      { to: "/live", icon: "live", label: "Live tail", hotkey: "l" },
     ],
   },
   {
+    title: "Spend",
+    items: [
+      { to: "/costs", icon: "costs", label: "Costs" },
+      { to: "/models", icon: "models", label: "Models" },
+      { to: "/compare", icon: "compare", label: "Compare" },
+    ],
+  },
+  { title: "Manage", admin: true, items: [{ to: "/pipeline", icon: "pipeline", label: "Pipeline" }] },
+  {
     title: "Connect",
-    items: [{ to: "/start", icon: "start", label: "First request" }],
+    items: [
+      { to: "/playground", icon: "play", label: "Playground" },
+      { to: "/start", icon: "start", label: "First request" },
+    ],
   },
 ];
 

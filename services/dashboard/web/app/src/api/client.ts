@@ -13,6 +13,10 @@ export type Summary = Schemas["Summary"];
 export type Timeseries = Schemas["Timeseries"];
 export type Facets = Schemas["Facets"];
 export type Facet = Schemas["Facet"];
+export type Costs = Schemas["Costs"];
+export type CostRow = Schemas["CostRow"];
+export type ModelRow = Schemas["ModelRow"];
+export type Pipeline = Schemas["Pipeline"];
 
 /** Where the page lives; the API is below it. Ends without a slash. */
 export const basePath = new URL(document.baseURI).pathname.replace(/\/$/, "");

@@ -14,7 +14,7 @@ export interface Scope {
 
 /** header names the tenant that is asked about. */
 export const header = (tenant?: string) => (tenant ? { "X-Loom-Tenant": tenant } : {});
-const query = (s: Scope) => ({ from: s.from, to: s.to, ...s.filters });
+export const query = (s: Scope) => ({ from: s.from, to: s.to, ...s.filters });
 
 export const me = () =>
   queryOptions({
@@ -99,8 +99,6 @@ export const anyTrace = (tenant: string | undefined) =>
       return page.items.length > 0;
     },
     staleTime: Infinity,
-    refetchInterval: (q) => (q.state.data === false ? 2_000 : false),
-    refetchIntervalInBackground: true,
   });
 
 export const trace = (tenant: string | undefined, id: string) =>

@@ -54,7 +54,8 @@ export function bytes(n: number | null | undefined): string {
   if (n == null) return unknown;
   if (n < 1000) return `${n} B`;
   if (n < 999_500) return `${Number((n / 1000).toPrecision(3))} kB`;
-  return `${Number((n / 1e6).toPrecision(3))} MB`;
+  if (n < 999_500_000) return `${Number((n / 1e6).toPrecision(3))} MB`;
+  return `${Number((n / 1e9).toPrecision(3))} GB`;
 }
 
 const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });

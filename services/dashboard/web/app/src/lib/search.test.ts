@@ -11,6 +11,7 @@ describe("the URL holds the state", () => {
     { model: ["gpt-5", "a&b=c d/é%"], provider: ["openai"], key: ["key_1"], outcome: ["failed", "canceled"] },
     { tag: ["env:prod", "url:http://a"], session: ["s 1"], http_status: [429, 0], cost_status: ["unpriced"], by: "tag:team & co" },
     { stream: true, cached: false, retried: true, min_cost_usd: "0.05", min_latency_ms: 1500 },
+    { sort: "-cost", a: "", b: "window=before&model=a b" },
     { range: "7d", by: "key", metric: "tokens", trace: "0196e1d2-7c8b-7d6a-9f00-5a1b2c3d4e5f", tab: "metadata", tenant: "acme" },
   ])("%j", (s) => expect(roundTrip(s)).toEqual(s));
 
@@ -34,6 +35,7 @@ describe("what a URL may say is checked", () => {
     ["a latency beyond a day", "?min_latency_ms=86400001", {}],
     ["a tag without a name", "?tag=prod&tag=:prod&tag=env:", { tag: ["env:"] }],
     ["a grouping without a name", "?by=tag:", {}],
+    ["a column that is none", "?sort=a+b&a=" + "x".repeat(2049), {}],
     ["too long an id", "?trace=" + "x".repeat(65), {}],
   ])("%s", (_, query, want) => expect(clean(parse(query))).toEqual(want));
 

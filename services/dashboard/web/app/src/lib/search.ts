@@ -51,6 +51,11 @@ export interface Search extends Filters {
   metric?: Metric;
   trace?: string;
   tab?: Tab;
+  /** The column a table is sorted by; after "-", the largest first. */
+  sort?: string;
+  /** The two sides of a comparison, each a query string of its own. */
+  a?: string;
+  b?: string;
   /** The tenant an admin looks at. */
   tenant?: string;
 }
@@ -60,6 +65,7 @@ export const defaultRange: Preset = "24h";
 const maxValues = 20; // the API's own bound
 const maxText = 512; // likewise
 const maxLatency = 86_400_000;
+const maxSide = 2048;
 
 /** clean keeps what is valid and drops the rest: a URL can say anything. */
 export function clean(raw: Record<string, unknown>): Search {
@@ -94,6 +100,12 @@ export function clean(raw: Record<string, unknown>): Search {
   s.tab = oneOf(tabs, last(raw.tab));
   const trace = last(raw.trace);
   if (trace && trace.length <= 64) s.trace = trace;
+  const sort = last(raw.sort);
+  if (sort && /^-?[a-z0-9_]{1,32}$/.test(sort)) s.sort = sort;
+  for (const side of ["a", "b"] as const) {
+    const query = last(raw[side]);
+    if (query !== undefined && query.length <= maxSide) s[side] = query;
+  }
   const tenant = last(raw.tenant);
   if (tenant && tenant.length <= 64) s.tenant = tenant;
   for (const k of Object.keys(s) as (keyof Search)[]) if (s[k] === undefined) delete s[k];
@@ -129,7 +141,7 @@ export function stringify(search: Record<string, unknown>): string {
 
 /** carried is what follows from page to page: window, filters, tenant, grouping. */
 export function carried(s: Search): Search {
-  const { trace: _, tab: __, ...rest } = s;
+  const { trace: _, tab: _t, sort: _s, a: _a, b: _b, ...rest } = s;
   return rest;
 }
 

@@ -1,24 +1,28 @@
-import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useLocation, useNavigate } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
-import { anyTrace } from "../api/queries";
+import { useFirstTrace } from "../api/tail";
 import { quote } from "../lib/curl";
+import { carried } from "../lib/search";
 import { useSession } from "../session";
 import { CopyIcon } from "../ui/copy";
 import { Icon } from "../ui/icons";
 import { TopBar } from "../ui/topbar";
 import { useWindow } from "../window";
 
-/** Start takes people to their first trace; on a page with a list, the list follows by itself. */
+/** Start takes people to their first trace, and then to the list. */
 export function Start() {
   const { me, header } = useSession();
   const { refresh } = useWindow();
-  const any = useQuery(anyTrace(header));
+  const any = useFirstTrace(header);
+  const alone = useLocation().pathname === "/start"; // elsewhere it stands in for a list, which follows
+  const navigate = useNavigate();
   const waited = useRef(false);
   useEffect(() => {
-    if (any.data === false) waited.current = true;
-    if (any.data === true && waited.current) refresh();
-  }, [any.data, refresh]);
+    if (any === false) waited.current = true;
+    if (any !== true || !waited.current) return;
+    refresh();
+    if (alone) void navigate({ to: "/traces", search: carried });
+  }, [any, alone, refresh, navigate]);
 
   const url = me.gateway_url.replace(/\/+$/, "") + "/v1";
   const body = JSON.stringify({ model: "loom-demo", messages: [{ role: "user", content: "Hello, Loom!" }] });
@@ -43,7 +47,11 @@ export function Start() {
             <h2>Send a request through Loom</h2>
             <p>
               The model <code>loom-demo</code> is built in and needs no account, where the demo provider is set up. Any other model that
-              is routed works the same.
+              is routed works the same. The{" "}
+              <Link to="/playground" search={carried} className="link">
+                playground
+              </Link>{" "}
+              sends one from here.
             </p>
             <Code text={request} />
           </li>
@@ -54,7 +62,7 @@ export function Start() {
           </li>
         </ol>
         <p className="waiting" role="status">
-          {any.data ? (
+          {any ? (
             <>
               <Icon name="check" /> Traces are coming in.{" "}
               <Link to="/traces" className="link">

@@ -34,7 +34,8 @@ export function Stat({ label, value, change, bad, spark, tone, note }: Props) {
   );
 }
 
-function Change({ of, bad }: { of: number | null; bad?: "up" | "down" }) {
+/** Change is how a number moved since the window before; coloured only where a direction is bad. */
+export function Change({ of, bad, against = "in the window before" }: { of: number | null; bad?: "up" | "down"; against?: string }) {
   if (of === null) return null;
   const flat = Math.abs(of) < 0.0005;
   const tone = flat || !bad ? "" : of > 0 === (bad === "up") ? " bad" : " good";
@@ -42,7 +43,7 @@ function Change({ of, bad }: { of: number | null; bad?: "up" | "down" }) {
   return (
     <span className={"delta" + tone}>
       {flat ? "=" : of > 0 ? "▲" : "▼"} {size}
-      <span className="vh"> {of > 0 ? "more" : "less"} than in the window before</span>
+      <span className="vh"> {of > 0 ? "more" : "less"} than {against}</span>
     </span>
   );
 }
@@ -50,7 +51,7 @@ function Change({ of, bad }: { of: number | null; bad?: "up" | "down" }) {
 const W = 120;
 const H = 34;
 
-function Spark({ values, tone }: { values: (number | null)[]; tone: string }) {
+export function Spark({ values, tone }: { values: (number | null)[]; tone: string }) {
   const known = values.map((v) => v ?? 0);
   const max = Math.max(...known);
   if (max === 0) return <div className="spark" />;
