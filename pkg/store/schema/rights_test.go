@@ -86,6 +86,7 @@ loom_admin prices riud
 loom_admin producer_gaps r
 loom_admin producer_gaps_acknowledged ri
 loom_admin producers r
+loom_admin producers_accounted r
 loom_admin providers riud
 loom_admin retention r
 loom_admin rollups r
