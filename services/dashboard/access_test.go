@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,15 +12,17 @@ import (
 	"loom.internal/pkg/manifest"
 	"loom.internal/pkg/tenant"
 	"loom.internal/pkg/testkit"
+	"loom.internal/services/dashboard"
 )
 
 // sample is a request each route answers well, and what each kind of caller gets.
 // Callers: nobody, a wrong key, a tenant's key without any scope for the dashboard, a
 // tenant's, another tenant's, an admin's.
 type sample struct {
-	path string // as it is called; empty: the route's own
-	body any
-	want [6]int
+	path   string // as it is called; empty: the route's own
+	body   any
+	header map[string]string
+	want   [6]int
 }
 
 func samples(traceID, keyID string) map[string]sample {
@@ -44,6 +47,8 @@ func samples(traceID, keyID string) map[string]sample {
 		"GET /api/v1/costs.csv":                              {want: reads},
 		"GET /api/v1/models":                                 {want: reads},
 		"GET /api/v1/compare":                                {path: "/api/v1/compare?a=range%3D1h&b=range%3D6h", want: reads},
+		"GET /api/v1/traces/tail":                            {want: reads},
+		"POST /api/v1/playground/chat/completions":           {body: map[string]any{}, header: map[string]string{"X-Loom-Key": "k"}, want: reads},
 		"GET /api/v1/facets":                                 {want: reads},
 		"POST /api/v1/admin/apply":                           {body: manifest.Manifest{}, want: admin},
 		"GET /api/v1/admin/tenants":                          {want: admin},
@@ -72,7 +77,11 @@ func samples(traceID, keyID string) map[string]sample {
 // fails.
 func TestRouteMatrix(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	gateway := testkit.Upstream(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("{}"))
+	})
+	r := newRig(t, func(c *dashboard.Config) { c.PlaygroundURL = gateway.URL })
 	s := r.trace(time.Now(), bodies("q", "a"))
 	r.insert(t, s)
 	r.died(t, "recorder", testkit.Event("acme", time.Now()))
@@ -113,7 +122,12 @@ func TestRouteMatrix(t *testing.T) {
 			path = row.path
 		}
 		for i, who := range callers {
-			out := r.do(t, call{method: method, path: path, key: who.key, body: row.body, header: who.header})
+			header := maps.Clone(who.header)
+			if row.header != nil {
+				header = maps.Clone(row.header)
+				maps.Copy(header, who.header)
+			}
+			out := r.do(t, call{method: method, path: path, key: who.key, body: row.body, header: header})
 			if out.status != row.want[i] {
 				t.Errorf("%s as %s: got %d, want %d: %s", route, who.name, out.status, row.want[i], out.body)
 			}

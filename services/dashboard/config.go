@@ -24,6 +24,7 @@ type Config struct {
 	AdminDatabaseURL config.Secret          `split_words:"true" desc:"Postgres, as the role loom_admin."`
 	MasterKey        config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: the same as the gateways'. The highest version wraps keys, all of them unwrap."`
 	GatewayURL       string                 `split_words:"true" default:"http://127.0.0.1:8080" desc:"Where applications reach the gateway; the UI shows it."`
+	PlaygroundURL    string                 `split_words:"true" desc:"Where the dashboard itself reaches a gateway, for its playground; empty: the same address."`
 	BasePath         string                 `split_words:"true" desc:"What all paths start with, such as /loom; empty for none."`
 	SecureCookies    bool                   `split_words:"true" desc:"Mark session cookies Secure always; without it, where the request came over https or a private proxy says so."`
 	TrustProxy       bool                   `split_words:"true" desc:"Take the client's address from X-Forwarded-For where a private address sent it; for a reverse proxy in front."`
@@ -60,11 +61,15 @@ func (c *Config) Validate() error {
 	if _, err := c.ring(); err != nil {
 		errs = append(errs, err)
 	}
-	u, err := url.Parse(c.GatewayURL)
-	check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil,
-		Prefix+"_GATEWAY_URL must be an http:// or https:// address without a password")
+	check(isAddress(c.GatewayURL), Prefix+"_GATEWAY_URL must be an http:// or https:// address without a password")
+	check(c.PlaygroundURL == "" || isAddress(c.PlaygroundURL), Prefix+"_PLAYGROUND_URL must be an http:// or https:// address without a password")
 	check(basePath.MatchString(c.BasePath), Prefix+"_BASE_PATH %q: start with /, end without, such as /loom", c.BasePath)
 	check(c.KeyMaxAge >= time.Hour, Prefix+"_KEY_MAX_AGE %s: must be at least 1h", c.KeyMaxAge)
 	check(c.Drain > 0, Prefix+"_DRAIN %s: must be longer than 0", c.Drain)
 	return errors.Join(errs...)
+}
+
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }

@@ -28,6 +28,7 @@ import (
 	"loom.internal/services/dashboard/internal/pipeline"
 	"loom.internal/services/dashboard/internal/push"
 	"loom.internal/services/dashboard/internal/stats"
+	"loom.internal/services/dashboard/internal/tail"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
 	"loom.internal/services/dashboard/web"
@@ -75,6 +76,7 @@ type Service struct {
 	push   *push.Pusher
 	gauges *verify.Gauges
 	pipe   *pipeline.Pipeline
+	tail   *tail.Hub
 	api    *httpapi.API
 }
 
@@ -124,10 +126,11 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.tail = tail.NewHub(reader, d.Log)
 	s.api, err = httpapi.New(httpapi.Options{
 		Auth: s.auth, Limiter: limiter, Traces: reader, Keys: keys, Stats: stats.NewReader(d.DB), Admin: s.admin,
-		Push: s.push.Push, Verifier: verifier, Pipeline: s.pipe, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
-		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
+		Push: s.push.Push, Verifier: verifier, Pipeline: s.pipe, Tail: s.tail, Dead: desk, UI: web.Handler(cfg.BasePath), Ready: d.Ready, Log: d.Log, Metrics: d.Metrics, Now: d.Now,
+		BasePath: cfg.BasePath, GatewayURL: cfg.GatewayURL, PlaygroundURL: cmp.Or(cfg.PlaygroundURL, cfg.GatewayURL), SecureCookies: cfg.SecureCookies, TrustProxy: cfg.TrustProxy,
 	})
 	if err != nil {
 		return nil, err
@@ -169,6 +172,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.keepKeys(ctx) })
 	g.Go(func() error { s.gauges.Run(ctx); return nil })
 	g.Go(func() error { s.pipe.Run(ctx); return nil })
+	g.Go(func() error { s.tail.Run(ctx); return nil })
 	return g.Wait()
 }
 

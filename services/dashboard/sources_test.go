@@ -17,6 +17,7 @@ import (
 
 	"loom.internal/pkg/histogram"
 	"loom.internal/pkg/pricing"
+	"loom.internal/services/dashboard/internal/query"
 )
 
 // someFacts are requests of few values around the edges of minutes, hours and days, so
@@ -248,6 +249,12 @@ func TestEverySourceComesToTheSame(t *testing.T) {
 		q := "?" + window + "&" + a.Encode()
 		fit := a.of(facts, from, end)
 		want := addUp(fit)
+
+		for _, s := range facts {
+			if fits := a.filter().Fits(s.asRequest()); fits != (len(a.of([]*seeded{s}, s.at, s.at.Add(1))) == 1) && s.tenant == "acme" {
+				rt.Errorf("%s: %+v fits: %v", q, s, fits)
+			}
+		}
 
 		var got summary
 		r.get(t, r.acme, "/api/v1/summary"+q, &got)
@@ -550,4 +557,47 @@ func checkModels(t *testing.T, rt *rapid.T, r *rig, q string, fit []*seeded) {
 	if !maps.Equal(seen, want) {
 		rt.Errorf("models%s: got %v, want %v", q, seen, want)
 	}
+}
+
+// filter is a as those have it who watch.
+func (a *asked) filter() query.Filter {
+	f := query.Filter{
+		Models: a.Values["model"], Providers: a.Values["provider"], Keys: a.Values["key"], Outcomes: a.Values["outcome"],
+		Sessions: a.Values["session"], CostStatuses: a.Values["cost_status"],
+	}
+	for _, tag := range a.Values["tag"] {
+		name, value, _ := strings.Cut(tag, ":")
+		f = f.WithTag(name, value)
+	}
+	for _, status := range a.Values["http_status"] {
+		n, _ := strconv.ParseInt(status, 10, 32)
+		f.HTTPStatuses = append(f.HTTPStatuses, int32(n))
+	}
+	for name, flag := range map[string]**bool{"stream": &f.Stream, "cached": &f.Cached, "retried": &f.Retried} {
+		if a.Has(name) {
+			*flag = new(a.Get(name) == "true")
+		}
+	}
+	if a.Has("min_cost_usd") {
+		least, _ := pricing.ParseUSD(a.Get("min_cost_usd"))
+		f.MinCost = &least
+	}
+	if a.Has("min_latency_ms") {
+		f.MinLatency = new(int64(1500))
+	}
+	if a.Has("status") {
+		f = f.WithStatus(a.Get("status"))
+	}
+	return f
+}
+
+func (s *seeded) asRequest() query.Request {
+	q := query.Request{
+		Model: s.model, Provider: s.provider, Key: s.key, Outcome: s.outcome, Session: s.session, Tags: s.tags, HTTPStatus: s.status,
+		CostStatus: s.costStatus, Stream: s.stream, Cached: s.cached > 0, Attempts: s.attempts, Latency: s.latency,
+	}
+	if s.costStatus == "priced" {
+		q.Cost = s.cost
+	}
+	return q
 }

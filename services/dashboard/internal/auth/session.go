@@ -61,44 +61,65 @@ func (a *Authenticator) Logout(ctx context.Context, id string) error {
 	return nil
 }
 
-// session finds who a session stands for. Its key is looked up anew, so the session
-// has no right that its key has lost.
+// session finds who a session stands for, and notes that it is used.
 func (a *Authenticator) session(ctx context.Context, id string) (*Principal, error) {
 	hash, err := sessionHash(id)
 	if err != nil {
 		return nil, err
 	}
-	var (
-		keyID         string
-		admin         bool
-		seen, expires time.Time
-	)
-	err = a.db.QueryRow(ctx, `SELECT key_id, admin, seen_at, expires_at FROM sessions WHERE hash = $1`, hash).
-		Scan(&keyID, &admin, &seen, &expires)
-	if err != nil {
-		return nil, lookUpError(err)
-	}
-	now := a.now()
-	if !now.Before(expires) || now.Sub(seen) >= IdleLimit {
-		return nil, tenant.ErrUnauthorized
-	}
-	find := a.tenantKey
-	where := `k.id = $1`
-	if admin {
-		find, where = a.adminKey, `id = $1`
-	}
-	p, err := find(ctx, where, keyID)
+	p, seen, err := a.look(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	if now.Sub(seen) >= seenStep {
+	if now := a.now(); now.Sub(seen) >= seenStep {
 		_, err := a.db.Exec(ctx, `UPDATE sessions SET seen_at = $2 WHERE hash = $1 AND seen_at < $2`, hash, now)
 		if err != nil {
 			return nil, fmt.Errorf("keep session: %w", store.Wrap(err))
 		}
 	}
-	p.Session, p.ExpiresAt = hash, &expires
 	return p, nil
+}
+
+// Still fails with tenant.ErrUnauthorized when p, which was good at the start of a long
+// request, is no longer: its key is revoked or has expired, or its session has ended. To
+// ask is no use of the session.
+func (a *Authenticator) Still(ctx context.Context, p *Principal) (err error) {
+	switch {
+	case p.Session != nil:
+		_, _, err = a.look(ctx, p.Session)
+	case p.Admin:
+		_, err = a.adminKey(ctx, `id = $1`, p.KeyID)
+	default:
+		_, err = a.tenantKey(ctx, `k.id = $1`, p.KeyID)
+	}
+	return err
+}
+
+// look finds who a session stands for and when it was last used. Its key is looked up
+// anew, so the session has no right that its key has lost.
+func (a *Authenticator) look(ctx context.Context, hash []byte) (p *Principal, seen time.Time, err error) {
+	var (
+		keyID   string
+		admin   bool
+		expires time.Time
+	)
+	err = a.db.QueryRow(ctx, `SELECT key_id, admin, seen_at, expires_at FROM sessions WHERE hash = $1`, hash).
+		Scan(&keyID, &admin, &seen, &expires)
+	if err != nil {
+		return nil, seen, lookUpError(err)
+	}
+	if now := a.now(); !now.Before(expires) || now.Sub(seen) >= IdleLimit {
+		return nil, seen, tenant.ErrUnauthorized
+	}
+	find, where := a.tenantKey, `k.id = $1`
+	if admin {
+		find, where = a.adminKey, `id = $1`
+	}
+	if p, err = find(ctx, where, keyID); err != nil {
+		return nil, seen, err
+	}
+	p.Session, p.ExpiresAt = hash, &expires
+	return p, seen, nil
 }
 
 // Sweep deletes the sessions that have ended.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,10 +18,15 @@ import (
 const (
 	requestLimit = 15 * time.Second
 	longLimit    = 2 * time.Minute
+	noLimit      = 0
 )
 
-// long are the routes that may read all that a tenant has, or every fact of some days.
-var long = []string{costsFile, verifying, masters + "/rewrap", tenantData + "/reencrypt", tenantData + "/shred"}
+// limits are those of routes that may read all that a tenant has, or every fact of some
+// days, and of those that go on as long as somebody listens.
+var limits = map[string]time.Duration{
+	costsFile: longLimit, verifying: longLimit, masters + "/rewrap": longLimit, tenantData + "/reencrypt": longLimit, tenantData + "/shred": longLimit,
+	tailing: noLimit, playing: noLimit,
+}
 
 // TenantHeader names the tenant an admin reads.
 const TenantHeader = "X-Loom-Tenant"
@@ -46,13 +50,15 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Vary", "Cookie, Authorization, X-Api-Key, "+TenantHeader)
 
-		limit := requestLimit
-		if slices.Contains(long, c.Path()) {
-			limit = longLimit
+		limit, ok := limits[c.Path()]
+		if !ok {
+			limit = requestLimit
 		}
-		ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
-		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
+		if limit != noLimit {
+			ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+		}
 		if err := next(c); err != nil {
 			c.Error(err)
 		}

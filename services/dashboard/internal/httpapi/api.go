@@ -20,6 +20,7 @@ import (
 	"loom.internal/services/dashboard/internal/keyring"
 	"loom.internal/services/dashboard/internal/pipeline"
 	"loom.internal/services/dashboard/internal/stats"
+	"loom.internal/services/dashboard/internal/tail"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
 )
@@ -36,6 +37,7 @@ type Options struct {
 
 	Verifier *verify.Verifier
 	Pipeline *pipeline.Pipeline
+	Tail     *tail.Hub
 	Dead     *dead.Desk
 
 	UI      http.Handler // for every path that is not the API's, base path included
@@ -46,8 +48,9 @@ type Options struct {
 
 	BasePath      string // what all paths start with, such as "/loom"; empty for none
 	GatewayURL    string
-	SecureCookies bool // mark cookies Secure whatever the request came over
-	TrustProxy    bool // believe X-Forwarded-For from a private address
+	PlaygroundURL string // where this process reaches a gateway
+	SecureCookies bool   // mark cookies Secure whatever the request came over
+	TrustProxy    bool   // believe X-Forwarded-For from a private address
 }
 
 // API answers requests.
@@ -56,6 +59,7 @@ type API struct {
 	echo    *echo.Echo
 	origin  *http.CrossOriginProtection
 	latency *prometheus.HistogramVec
+	player  *http.Client
 }
 
 // New wires the routes.
@@ -64,6 +68,7 @@ func New(o Options) (*API, error) {
 		Options: o,
 		echo:    echo.New(),
 		origin:  http.NewCrossOriginProtection(),
+		player:  newPlayer(),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "loom_dashboard_request_duration_seconds",
 			Help:    "Time to answer a request of the API, by route, method and status.",

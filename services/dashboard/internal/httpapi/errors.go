@@ -15,6 +15,7 @@ import (
 	"loom.internal/services/dashboard/internal/admin"
 	"loom.internal/services/dashboard/internal/dead"
 	"loom.internal/services/dashboard/internal/keyring"
+	"loom.internal/services/dashboard/internal/tail"
 	"loom.internal/services/dashboard/internal/traces"
 	"loom.internal/services/dashboard/internal/verify"
 )
@@ -31,6 +32,9 @@ func (e *apiError) Error() string { return e.code + ": " + e.message }
 
 // errNotFound is the one answer for what is not there and what is another's.
 var errNotFound = &apiError{http.StatusNotFound, "not_found", "there is no such thing here", nil}
+
+// errNotJSON is for a body of another kind.
+var errNotJSON = &apiError{http.StatusUnsupportedMediaType, "unsupported_media_type", "send Content-Type: application/json", nil}
 
 // statusClientGone is logged and counted for a caller that left; nobody reads it.
 const statusClientGone = 499
@@ -67,6 +71,12 @@ func answer(err error) *apiError {
 		return &apiError{http.StatusConflict, "not_retryable", dead.ErrSubject.Error(), nil}
 	case errors.Is(err, dead.ErrBus):
 		return &apiError{http.StatusServiceUnavailable, "unavailable", dead.ErrBus.Error() + ", which stays where it is: try again", nil}
+	case errors.Is(err, errGateway):
+		return &apiError{http.StatusBadGateway, "gateway_unreachable", errGateway.Error() + ": the log has more under the request id", nil}
+	case errors.Is(err, tail.ErrFull):
+		return &apiError{http.StatusTooManyRequests, "too_many_requests", tail.ErrFull.Error() + ": close one", nil}
+	case errors.Is(err, tail.ErrStopped):
+		return &apiError{http.StatusServiceUnavailable, "unavailable", tail.ErrStopped.Error() + ": try again", nil}
 	case errors.Is(err, verify.ErrNotMissing):
 		return &apiError{http.StatusConflict, "not_missing", verify.ErrNotMissing.Error() + ": see `loom verify`", nil}
 	case errors.Is(err, verify.ErrBus):

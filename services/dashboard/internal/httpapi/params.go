@@ -303,7 +303,7 @@ func (f faults) err() error {
 func readJSON(c echo.Context, limit int64, v any) error {
 	r := c.Request()
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return &apiError{http.StatusUnsupportedMediaType, "unsupported_media_type", "send Content-Type: application/json", nil}
+		return errNotJSON
 	}
 	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, limit))
 	dec.DisallowUnknownFields()

@@ -23,6 +23,8 @@ type route struct {
 
 const (
 	trace      = "/api/v1/traces/:id"
+	tailing    = "/api/v1/traces/tail"
+	playing    = "/api/v1/playground/chat/completions"
 	costsFile  = "/api/v1/costs.csv"
 	session    = "/api/v1/session"
 	tenants    = "/api/v1/admin/tenants"
@@ -51,6 +53,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/v1/me", caller, a.me},
 
 		{http.MethodGet, "/api/v1/traces", reader, a.listTraces},
+		{http.MethodGet, tailing, reader, a.tailTraces},
 		{http.MethodGet, trace, reader, a.getTrace},
 		{http.MethodGet, trace + "/payload", decrypt, a.getPayload},
 		{http.MethodGet, "/api/v1/summary", reader, a.summary},
@@ -60,6 +63,8 @@ func (a *API) routes() []route {
 		{http.MethodGet, costsFile, reader, a.costsCSV},
 		{http.MethodGet, "/api/v1/models", reader, a.models},
 		{http.MethodGet, "/api/v1/compare", reader, a.compare},
+
+		{http.MethodPost, playing, reader, a.playground},
 
 		{http.MethodPost, "/api/v1/admin/apply", admin, a.apply},
 		{http.MethodGet, tenants, admin, a.listTenants},

@@ -44,7 +44,8 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 	page := Page{Window: from.window}
 	err = store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
 		args := pgx.NamedArgs{"tenant": q.TenantID, "from": from.window.From, "at": from.at, "id": from.id, "limit": q.Limit + 1}
-		rows, err := tx.Query(ctx, list(pageOf(q.Filter, args)), args)
+		rows, err := tx.Query(ctx, list(pageOf(q.Filter, args), "")+`
+			ORDER BY t.started_at DESC, t.trace_id DESC`, args)
 		if err != nil {
 			return fmt.Errorf("list traces: %w", err)
 		}
@@ -79,14 +80,15 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 // model is what a trace's model is called.
 const model = `coalesce(nullif(t.model_answered, ''), nullif(t.model_upstream, ''), t.model_requested)`
 
-// list reads the traces that some makes, a SELECT of rows of traces, as lists show them.
-func list(some string) string {
+// list reads the traces that some makes, a SELECT of rows of traces, as lists show them,
+// and more columns of theirs. All of them started from @from to @at.
+func list(some, more string) string {
 	return `
 		SELECT t.trace_id::text AS id, t.started_at, t.outcome, t.http_status, t.error_class, t.endpoint,
 		       ` + model + ` AS model, t.model_requested, t.provider, t.key_id, k.name AS key_name,
 		       u.tokens_in, u.tokens_out, u.cached_tokens,
 		       t.ttft_us AS ttft, t.duration_us AS latency, f.cost, coalesce(f.cost_status, 'pending') AS cost_status,
-		       t.stream, jsonb_array_length(t.attempts) AS attempts, t.tags, t.session_id
+		       t.stream, jsonb_array_length(t.attempts) AS attempts, t.tags, t.session_id` + more + `
 		FROM (` + some + `) t
 		LEFT JOIN usage_facts f ON f.tenant_id = @tenant AND f.started_at = t.started_at AND f.trace_id = t.trace_id
 		      AND f.started_at >= @from AND f.started_at <= @at
@@ -95,8 +97,7 @@ func list(some string) string {
 		           f.output AS tokens_out, f.cache_read AS cached_tokens
 		    WHERE f.cost_status <> 'no_usage' AND f.unpriced_why <> 'usage_unreadable'
 		) u ON true
-		LEFT JOIN api_keys k ON k.id = t.key_id
-		ORDER BY t.started_at DESC, t.trace_id DESC`
+		LEFT JOIN api_keys k ON k.id = t.key_id`
 }
 
 // place is where a page goes on.

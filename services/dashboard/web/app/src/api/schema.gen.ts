@@ -91,7 +91,7 @@ export interface paths {
         };
         /**
          * Traces as they are recorded
-         * @description Server-sent events, from now on or after `Last-Event-ID`. `trace` has a Trace as data and its place as id; a cut stream goes on from there and misses none of the last hour (after that it begins with `dropped`). `dropped` has `{"n": 12}`: so many traces were left out, since more than 20 a second came, and `n` is null where the number is not known. A comment comes every 15 seconds. At most 20 streams a tenant, else 429. The stream ends with its session.
+         * @description Server-sent events, from now on or after `Last-Event-ID`. `trace` has a Trace as data and its place as id; a cut stream goes on from there and misses none of the last hour (after that it begins with `dropped`); the latest may come again. `dropped` has `{"n": 12}`: so many traces were left out, since more than 20 a second came, and `n` is null where the number is not known. A comment comes every 15 seconds. At most 20 streams a tenant, else 429. The stream ends with its session.
          */
         get: operations["tailTraces"];
         put?: never;
@@ -284,7 +284,7 @@ export interface paths {
         put?: never;
         /**
          * Send a chat completion through a gateway
-         * @description Hands the body on to `/v1/chat/completions` of a gateway, with the key that `X-Loom-Key` has, and the answer back as it comes, streamed or not, whatever its status; its header `X-Loom-Trace-Id` names the trace. The key's tenant pays. 502 `gateway_unreachable` where no gateway answers.
+         * @description Hands the body on to `/v1/chat/completions` of a gateway, with the key that `X-Loom-Key` has, and the answer back as it comes, streamed or not, whatever its status; its header `X-Loom-Trace-Id` names the trace. The key's tenant pays. At most 1 MiB. What goes wrong before a gateway answers is an Error, as 502 `gateway_unreachable` where none does.
          */
         post: operations["playground"];
         delete?: never;
@@ -853,7 +853,7 @@ export interface components {
          * @description What ended before this is recorded and accounted; null where the bus does not say.
          */
         FreshTo: string | null;
-        /** @description The window in at most 30 equal steps, in columns as a timeseries. */
+        /** @description The window in at most 31 equal steps, in columns as a timeseries. */
         Spark: {
             t: number[];
             partial_last: boolean;
@@ -2205,7 +2205,20 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            default: components["responses"]["Error"];
+            /** @description What went wrong: an Error, or what the gateway says of it. */
+            default: {
+                headers: {
+                    "X-Loom-Trace-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        error: {
+                            message: string;
+                        };
+                    };
+                };
+            };
         };
     };
     getPipeline: {

@@ -1,0 +1,210 @@
+package tail
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"loom.internal/services/dashboard/internal/query"
+	"loom.internal/services/dashboard/internal/traces"
+)
+
+const (
+	maxRate     = 20 // traces a poll, which comes every second
+	heartbeat   = 15 * time.Second
+	checkEvery  = 5 * time.Second
+	resumeLimit = time.Hour // how long ago the last trace that a client saw may be
+	slice       = 10 * time.Second
+	maxSlice    = 500
+)
+
+// Stream is what one client watches. Its first three fields are for the caller to set.
+type Stream struct {
+	TenantID string
+	Filter   query.Filter
+	After    *traces.Place // where to go on; nil: what is recorded from now on
+
+	hub    *Hub
+	from   time.Time // what was recorded before is not for it
+	polls  chan poll
+	ended  chan struct{}        // closed when the service stops
+	sent   map[string]time.Time // when traces were recorded that it has had lately, by id
+	missed bool                 // guarded by hub.mu
+}
+
+// Client is where a stream goes.
+type Client struct {
+	Write func(event []byte) error        // sends it at once
+	Check func(ctx context.Context) error // fails when the client may not watch any longer
+}
+
+// Open gives s its place, which Close takes back. It fails with ErrFull, ErrStopped, or
+// where Postgres is away.
+func (h *Hub) Open(ctx context.Context, s *Stream) error {
+	now, err := h.source.Now(ctx)
+	if err != nil {
+		return err
+	}
+	s.hub, s.from, s.polls, s.ended, s.sent = h, now, make(chan poll, queued), make(chan struct{}), map[string]time.Time{}
+	return h.join(s)
+}
+
+// Close gives the place back.
+func (s *Stream) Close() { s.hub.leave(s) }
+
+// Run sends traces until ctx ends, the service stops, or the client is gone or may not
+// watch any longer.
+func (s *Stream) Run(ctx context.Context, c Client) error {
+	if s.After == nil {
+		s.hub.listen(s) //nolint:contextcheck // what it starts is not of this request
+	}
+	if err := c.Write([]byte(":\n\n")); err != nil { // so that a client knows that it is heard
+		return err
+	}
+	if s.After != nil {
+		if err := s.resume(ctx, c); err != nil {
+			return err
+		}
+		s.hub.listen(s) //nolint:contextcheck // what it starts is not of this request
+		// What was recorded between the last look and now.
+		if _, err := s.catchUp(ctx, c, s.from.Add(-overlap)); err != nil {
+			return err
+		}
+	}
+	beat, check := time.NewTicker(heartbeat), time.NewTicker(checkEvery)
+	defer beat.Stop()
+	defer check.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.ended:
+			return ErrStopped
+		case p := <-s.polls:
+			err = s.take(p, c)
+		case <-beat.C:
+			err = c.Write([]byte(":\n\n"))
+		case <-check.C:
+			err = c.Check(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// resume sends what a client missed, of the last hour. What was recorded just before the
+// last trace it saw may have been committed after it, so some come again.
+func (s *Stream) resume(ctx context.Context, c Client) error {
+	from := s.After.At.Add(-overlap)
+	if oldest := s.from.Add(-resumeLimit); s.After.At.Before(oldest) {
+		from = oldest
+		if err := c.Write([]byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
+			return err
+		}
+	}
+	check := time.Now()
+	for {
+		to, err := s.catchUp(ctx, c, from)
+		if err != nil {
+			return err
+		}
+		// Sending took its time, in which more was recorded.
+		if s.from = to; to.Sub(from) < overlap+pollEvery {
+			return nil
+		}
+		from = to.Add(-overlap)
+		if time.Since(check) >= checkEvery {
+			check = time.Now()
+			if err := c.Check(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// catchUp sends all that was recorded from a time up to now, and returns when that was.
+func (s *Stream) catchUp(ctx context.Context, c Client, from time.Time) (now time.Time, err error) {
+	if now, err = s.hub.source.Now(ctx); err != nil {
+		return now, err
+	}
+	for at := (traces.Place{At: from}); at.At.Before(now); {
+		select {
+		case <-s.ended:
+			return now, ErrStopped
+		default:
+		}
+		until := at.At.Add(slice)
+		all, err := s.hub.source.After(ctx, s.TenantID, at, until, maxSlice)
+		if err != nil {
+			return now, err
+		}
+		for _, t := range s.fresh(all) {
+			if err := send(c, t); err != nil {
+				return now, err
+			}
+		}
+		if at = (traces.Place{At: until}); len(all) == maxSlice {
+			at = all[len(all)-1].Place()
+		}
+		s.forget(at.At)
+	}
+	return now, nil
+}
+
+// take sends what is new to s of a poll, and how many of them it does not send.
+func (s *Stream) take(p poll, c Client) error {
+	fresh := s.fresh(p.traces)
+	dropped := max(0, len(fresh)-maxRate)
+	switch {
+	case p.lost:
+		if err := c.Write([]byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
+			return err
+		}
+	case dropped > 0:
+		if err := c.Write(fmt.Appendf(nil, "event: dropped\ndata: {\"n\":%d}\n\n", dropped)); err != nil {
+			return err
+		}
+	}
+	for _, t := range fresh[dropped:] {
+		if err := send(c, t); err != nil {
+			return err
+		}
+	}
+	s.forget(p.now)
+	return nil
+}
+
+// fresh are those that s has not had and that fit. What does not fit may fit later: its
+// cost is not known at first.
+func (s *Stream) fresh(all []traces.Recorded) []traces.Recorded {
+	var fresh []traces.Recorded
+	for i := range all {
+		t := &all[i]
+		if _, had := s.sent[t.ID]; had || s.After == nil && t.RecordedAt.Before(s.from) || !s.Filter.Fits(t.Request()) {
+			continue
+		}
+		s.sent[t.ID] = t.RecordedAt
+		fresh = append(fresh, *t)
+	}
+	return fresh
+}
+
+// forget lets go of what cannot come again.
+func (s *Stream) forget(now time.Time) {
+	for id, at := range s.sent {
+		if at.Before(now.Add(-2*overlap - 2*queued*pollEvery)) {
+			delete(s.sent, id)
+		}
+	}
+}
+
+func send(c Client, t traces.Recorded) error {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return c.Write(fmt.Appendf(nil, "event: trace\nid: %s\ndata: %s\n\n", t.Place(), data))
+}
