@@ -87,9 +87,11 @@ const table = (page) =>
 
 describe("costs", () => {
   test("its numbers are the API's", async () => {
-    const { page, context, complaints } = await enter(`/costs?${day()}`);
+    // The day up to now, which stays as it is; on a Loom that has just begun there is nothing in it yet.
+    const past = `from=${minute(Date.now() - 86_400_000)}&to=${minute(Date.now())}`;
+    const window = (await api(`summary?${past}`)).requests.value > 0 ? past : day();
+    const { page, context, complaints } = await enter(`/costs?${window}`);
     for (const by of ["model", "provider", "key", "tag:run"]) {
-      const window = new URL(page.url()).search.slice(1).replace(/&?by=[^&]*/, "");
       await page.goto(`${base}/costs?${window}&by=${by}`);
       await until(async () => {
         await page.reload(); // requests may still come
@@ -380,7 +382,7 @@ describe("pipeline", () => {
 test("the first run turns into the list when the first trace comes", async () => {
   const { page, context, complaints } = await enter("/costs");
   let empty = true;
-  await page.route("**/api/v1/traces?**limit=1*", (r) => (new URL(r.request().url()).searchParams.get("limit") === "1" && empty ? r.fulfill({ json: { from: "", to: "", items: [], next_cursor: null } }) : r.continue()));
+  await page.route("**/api/v1/traces?**", (r) => (empty ? r.fulfill({ json: { from: "", to: "", items: [], next_cursor: null } }) : r.continue()));
   for (const at of ["/start", "/traces"]) {
     empty = true;
     const listening = page.waitForResponse((r) => r.url().includes("/traces/tail"));

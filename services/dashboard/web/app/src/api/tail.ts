@@ -73,11 +73,10 @@ export function useTail(tenant: string | undefined, filters: Filters, held: bool
         }
       }
       const perSecond = rate.perSecond(Date.now());
-      const waiting = arrived.length;
-      const list = moved ? listed(rows) : undefined;
-      setView((v) => (dirty || v.perSecond !== perSecond || v.waiting !== waiting ? { list: list ?? v.list, waiting, state, perSecond, dropped } : v));
-      moved = false;
-      dirty = false;
+      const next = { waiting: arrived.length, state, perSecond, dropped, ...(moved && { list: listed(rows) }) };
+      const changed = dirty; // what follows runs later
+      setView((v) => (changed || v.perSecond !== perSecond || v.waiting !== next.waiting ? { ...v, ...next } : v));
+      dirty = moved = false;
     };
     take.current = draw;
     const timer = setInterval(() => draw(false), paint);
@@ -86,8 +85,15 @@ export function useTail(tenant: string | undefined, filters: Filters, held: bool
 
     /** begin puts what was there before under what comes; the stream is open, so that nothing falls between. */
     const begin = async () => {
-      const asked = { range: "1h" as const, limit: before, ...only };
-      const page = await data(client.GET("/api/v1/traces", { params: { query: asked, header: header(tenant) }, signal: stop.signal }));
+      const page = await queries.fetchQuery({
+        queryKey: ["recent", tenant, wanted],
+        queryFn: ({ signal }) =>
+          data(client.GET("/api/v1/traces", { params: { query: { range: "1h", limit: before, ...only }, header: header(tenant) }, signal })),
+        staleTime: 0,
+        gcTime: 0,
+        retry: 3,
+      });
+      if (stop.signal.aborted) return;
       const here = new Set([...arrived, ...rows].map((t) => t.id));
       rows = [...rows, ...page.items.filter((t) => !here.has(t.id))].slice(0, maxRows);
       for (const t of page.items) known.add(t.id);
