@@ -179,7 +179,7 @@ images: ## Build the container images.
 .PHONY: up
 up: ## Run Loom in containers, each service apart; needs Docker and nothing else.
 	@$(COMPOSE) up -d --wait $(ARGS) || { $(COMPOSE) logs --tail 5; exit 1; }
-	@$(COMPOSE) logs -f --no-log-prefix --since 1m welcome
+	@$(COMPOSE) logs --no-log-prefix --since 1m welcome
 
 .PHONY: down
 down: ## Stop the containers; what they have stored stays.
