@@ -148,6 +148,7 @@ kill9() { # SERVICE CONTAINER
 	[ "$pid" -gt 1 ] || return 0 # not back yet from the last time; 0 would be this script
 	at=$(now)
 	kill -9 "$pid"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done # on a busy machine it takes requests until it is gone
 	kills=$((kills + 1))
 	case $1 in
 	gateway) excuse $at "a gateway killed" ;;
