@@ -68,7 +68,7 @@ port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1",
 LOOM_PORT=$(port) LOOM_DASHBOARD_PORT=$(port) LOOM_SECRETS=$dir/secrets LOOM_VERSION=e2e
 export LOOM_PORT LOOM_DASHBOARD_PORT LOOM_SECRETS LOOM_VERSION
 mkdir "$LOOM_SECRETS"
-compose="$program -p loom-e2e $files"
+compose="$program -p loom-e2e-$$ $files"
 export COMPOSE=$compose
 # Compose brings BuildKit's client along; buildx is for machines that have it.
 docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=1 COMPOSE_BAKE=false
@@ -277,11 +277,15 @@ long() {
 	for ((round = 1; SECONDS < until; round++)); do
 		for service in gateway recorder postgres gateway analytics lb gateway nats dashboard gone; do
 			n=$RANDOM
-			if [ $service = gone ]; then
-				removed "$(any_of gateway $n)"
-			else
-				kill9 $service "$(any_of $service $n)"
-			fi
+			case $service in
+			gone) removed "$(any_of gateway $n)" ;;
+			nats) # a gateway asks it for a key that it has not seen since its start
+				all_healthy
+				each_serves >/dev/null
+				kill9 nats "$(replicas nats)"
+				;;
+			*) kill9 $service "$(any_of $service $n)" ;;
+			esac
 			sleep $((RANDOM % 4 + 1)).$((RANDOM % 10))
 		done
 		all_healthy
@@ -289,6 +293,7 @@ long() {
 		say "round $round, $kills processes killed, $round gateways gone for good and made anew"
 	done
 	for service in postgres nats; do
+		each_serves >/dev/null
 		outage $service 60 &
 		sleep 20
 		n=$RANDOM
@@ -302,8 +307,11 @@ long() {
 		$compose restart $service >/dev/null 2>&1
 		healthy $service 1
 	done
+	at=$(now)
 	$compose kill -s USR2 lb >/dev/null 2>&1 # how haproxy takes a new configuration
-	sleep 5
+	sleep 1
+	excuse $at "the balancer reloaded: idle connections are closed, as a client takes one"
+	sleep 4
 	say "every service rolled, NATS and Postgres restarted, the balancer reloaded"
 	at=$(now)
 	$compose restart lb >/dev/null 2>&1
