@@ -58,13 +58,27 @@ func NATS(tb testing.TB) *Broker {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b, used := &Broker{}, "in the test's process"
+	used := "in the test's process"
 	if containers {
-		b.srv, used = &natsContainer{}, "containers of "+natsImage
-	} else {
-		b.srv = &natsInProcess{local.NATSOptions{StoreDir: tb.TempDir(), Port: -1, Log: Log(tb)}, nil}
+		used = "containers of " + natsImage
 	}
 	saysNATS.Do(func() { fmt.Fprintln(os.Stderr, "testkit: NATS:", used) })
+	if containers {
+		return startBroker(tb, &natsContainer{})
+	}
+	return NATSInProcess(tb)
+}
+
+// NATSInProcess is NATS for a test that reads the broker's files, which are in a
+// temporary directory of the test: it never runs in a container.
+func NATSInProcess(tb testing.TB) *Broker {
+	tb.Helper()
+	return startBroker(tb, &natsInProcess{opt: local.NATSOptions{StoreDir: tb.TempDir(), Port: -1, Log: Log(tb)}})
+}
+
+func startBroker(tb testing.TB, srv natsServer) *Broker {
+	tb.Helper()
+	b := &Broker{srv: srv}
 	tb.Cleanup(func() {
 		b.Stop()
 		if err := b.srv.remove(); err != nil {
