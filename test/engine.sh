@@ -38,7 +38,7 @@ base_images() {
 		[ -z "$registry" ] || ! timeout 60 docker pull -q "$image" >/dev/null 2>&1 || continue
 		registry=
 		test/images.sh "$name" 2>"$dir/images.log" || { engine_lacks="no image $image from a registry, and none to be put together: $(tail -1 "$dir/images.log")"; return 1; }
-		cat "$dir/images.log"
+		grep '^made' "$dir/images.log"
 	done
 }
 
