@@ -5,6 +5,9 @@ SHELL       := /bin/bash
 
 MODULES := migrations pkg services/gateway services/recorder services/analytics services/dashboard cmd/loom bench
 SERVICES := gateway recorder analytics dashboard
+# What is tested with engines in containers, too.
+CONTAINER_TESTS := ./pkg/testkit ./pkg/bus ./pkg/store/... ./services/recorder/... ./services/analytics/... ./services/dashboard/... \
+	./services/gateway ./services/gateway/internal/stored ./services/gateway/internal/publish
 WEB     := services/dashboard/web/app
 UI      := services/dashboard/web/dist/index.html
 BIN     := bin
@@ -25,7 +28,7 @@ export TESTCONTAINERS_RYUK_DISABLED ?= true
 
 .PHONY: help
 help: ## List the targets.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build everything and start Loom on this machine (Ctrl-C stops it).
@@ -51,7 +54,12 @@ $(UI): $(shell find $(WEB) -type f -not -path '*/node_modules/*' 2>/dev/null) se
 
 .PHONY: test
 test: prepare ## Run every test on a real Postgres and a real JetStream.
+	@test/engines.sh
 	go test -timeout 10m $(TESTFLAGS) $(foreach m,$(MODULES),./$(m)/...)
+
+.PHONY: test-containers
+test-containers: ## Run the tests that use these engines with both in containers (PACKAGES=./pkg/bus).
+	@test/containers.sh $(or $(PACKAGES),$(CONTAINER_TESTS))
 
 .PHONY: prepare
 prepare: # What tests need beyond Go: Postgres binaries, or another way to a Postgres.
@@ -182,8 +190,8 @@ images: ## Build the container images.
 
 .PHONY: up
 up: ## Run Loom in containers, each service apart; needs Docker and nothing else.
-	@$(COMPOSE) up -d $(ARGS) || { $(COMPOSE) logs --tail 5; exit 1; }
-	@$(COMPOSE) logs -f --no-log-prefix --since 1m welcome
+	@$(COMPOSE) up -d --wait $(ARGS) || { $(COMPOSE) logs --tail 5; exit 1; }
+	@$(COMPOSE) logs --no-log-prefix --since 1m welcome
 
 .PHONY: down
 down: ## Stop the containers; what they have stored stays.
@@ -192,6 +200,14 @@ down: ## Stop the containers; what they have stored stays.
 .PHONY: e2e-compose
 e2e-compose: ## Drive the containers: replicas killed and rolled, Postgres and NATS away.
 	test/e2e-compose.sh
+
+.PHONY: e2e-compose-long
+e2e-compose-long: ## As e2e-compose, with every process killed at random, outages of a minute, all restarted (SEED=n).
+	test/e2e-compose.sh long
+
+.PHONY: e2e-compose-cluster
+e2e-compose-cluster: ## As e2e-compose, with three NATS servers whose leaders are killed.
+	test/e2e-compose.sh cluster
 
 .PHONY: compose-plugin
 compose-plugin: $(TOOLS)/docker-compose-$(DOCKER_COMPOSE) # For an engine that comes without it.

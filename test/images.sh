@@ -5,12 +5,17 @@
 # fit the official images; nothing of the product calls this.
 #
 #     test/images.sh [golang node nats postgres haproxy]
+#     test/images.sh -n NAME      prints what the image is called, and makes none
 #
 # An image that is there already is left alone, whoever made it.
 set -euo pipefail
 
 golang=golang:1.26 node=node:20 nats=nats:2.15-alpine postgres=postgres:15 haproxy=haproxy:2.6-alpine
 nats_version=v2.15.2
+if [ "${1:-}" = -n ]; then
+	echo "${!2}"
+	exit
+fi
 work=${LOOM_IMAGES_DIR:-/var/tmp/loom-images}
 mkdir -p "$work/debs"
 

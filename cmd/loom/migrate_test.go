@@ -27,6 +27,10 @@ func TestMigrateSaysWhatIsWrong(t *testing.T) {
 		}
 		refused(t, "NATS answers but has no JetStream", "LOOM_MIGRATE_NATS_URL=nats://"+srv.Addr().String())
 	})
+	t.Run("no NATS", func(t *testing.T) {
+		t.Parallel()
+		refused(t, "not connected: NATS cannot be reached, or refuses the login", "LOOM_MIGRATE_NATS_URL=nats://127.0.0.1:1")
+	})
 	t.Run("another database's password", func(t *testing.T) {
 		t.Parallel()
 		u, err := url.Parse(testkit.Postgres(t).DSN("loom_admin"))

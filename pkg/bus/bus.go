@@ -107,9 +107,16 @@ func EnsureRetry(ctx context.Context, js jetstream.JetStream, l Layout, log *slo
 // errNoJetStream is what it means that nobody answers a request to JetStream.
 var errNoJetStream = errors.New("NATS answers but has no JetStream for this user: turn it on in the server's configuration")
 
+// errNotConnected is what it means that the connection takes nothing: it keeps nothing
+// for later.
+var errNotConnected = errors.New("not connected: NATS cannot be reached, or refuses the login")
+
 func explain(err error) error {
-	if errors.Is(err, nats.ErrNoResponders) {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: %w", errNoJetStream, err)
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return fmt.Errorf("%w: %w", errNotConnected, err)
 	}
 	return err
 }

@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
-	"github.com/testcontainers/testcontainers-go/modules/postgres"
+	"github.com/testcontainers/testcontainers-go/wait"
 
 	"loom.internal/pkg/local"
 )
 
 const (
-	image       = "postgres:17-alpine"
+	image       = "postgres:15" // as in deploy/compose
 	startLimit  = 2 * time.Minute
 	dirPattern  = "loom-testkit-"
 	settleLimit = time.Minute
@@ -31,6 +31,7 @@ var shared pgServer
 type pgServer struct {
 	once sync.Once
 	err  error
+	used string // which it is, for people
 	dsn  string // of the database postgres, for its superuser
 	stop func()
 
@@ -59,16 +60,37 @@ func (s *pgServer) start() error {
 	s.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 		defer cancel()
-		var used string
-		used, s.err = s.choose(ctx)
-		if s.err == nil {
-			fmt.Fprintln(os.Stderr, "testkit: Postgres:", used)
+		if s.used, s.err = s.choose(ctx); s.err == nil {
+			fmt.Fprintln(os.Stderr, "testkit: Postgres:", s.used)
 		}
 	})
 	return s.err
 }
 
+// inContainers tells whether LOOM_TEST_ENGINES wants Postgres and NATS in containers
+// only, rather than Postgres from local binaries and NATS in the process.
+func inContainers() (bool, error) {
+	switch v, _ := os.LookupEnv("LOOM_TEST_ENGINES"); v {
+	case "":
+		return false, nil
+	case "containers":
+		return true, nil
+	default:
+		return false, fmt.Errorf("LOOM_TEST_ENGINES is %q: want containers, or nothing", v)
+	}
+}
+
 func (s *pgServer) choose(ctx context.Context) (used string, err error) {
+	containers, err := inContainers()
+	if err != nil {
+		return "", err
+	}
+	if containers {
+		if err := s.startContainer(ctx); err != nil {
+			return "", fmt.Errorf("LOOM_TEST_ENGINES wants containers, and there is none to be had: %w", err)
+		}
+		return "a container of " + image, nil
+	}
 	if dsn, ok := os.LookupEnv("LOOM_TEST_DATABASE_URL"); ok && dsn != "" {
 		s.dsn = dsn
 		return "the server of LOOM_TEST_DATABASE_URL", nil
@@ -126,14 +148,35 @@ func sweep() {
 	}
 }
 
-func (s *pgServer) startContainer(ctx context.Context) (err error) {
+func (s *pgServer) startContainer(ctx context.Context) error {
+	c, err := runContainer(ctx, image,
+		testcontainers.WithEnv(map[string]string{"POSTGRES_USER": "loom", "POSTGRES_PASSWORD": "loom", "POSTGRES_DB": "loom"}),
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections=200"),
+		testcontainers.WithExposedPorts("5432/tcp"),
+		// The entry point runs a first server, without TCP, to make the cluster.
+		testcontainers.WithWaitStrategy(wait.ForAll(wait.ForLog("database system is ready to accept connections").WithOccurrence(2), wait.ForListeningPort("5432/tcp"))))
+	if err != nil {
+		return errors.Join(err, testcontainers.TerminateContainer(c))
+	}
+	s.stop = func() { _ = testcontainers.TerminateContainer(c) }
+	addr, err := c.PortEndpoint(ctx, "5432/tcp", "")
+	if err != nil {
+		s.stop()
+		return err
+	}
+	s.dsn = "postgres://loom:loom@" + addr + "/postgres?sslmode=disable"
+	return nil
+}
+
+// runContainer starts a container, on an engine that is known to answer.
+func runContainer(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (c *testcontainers.DockerContainer, err error) {
 	// A machine may look like a container to testcontainers without being one.
 	for k, v := range map[string]string{"TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1", "TESTCONTAINERS_RYUK_DISABLED": "true"} {
 		if _, set := os.LookupEnv(k); set {
 			continue
 		}
 		if err := os.Setenv(k, v); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	defer func() { // it panics where there is no engine at all
@@ -143,21 +186,13 @@ func (s *pgServer) startContainer(ctx context.Context) (err error) {
 	}()
 	provider, err := testcontainers.NewDockerProvider()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = provider.Close() }()
 	if err := provider.Health(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	c, err := postgres.Run(ctx, image, postgres.WithDatabase("postgres"), postgres.WithUsername("loom"),
-		postgres.WithPassword("loom"), postgres.BasicWaitStrategies(),
-		testcontainers.WithCmdArgs("-c", "fsync=off", "-c", "max_connections=200"))
-	if err != nil {
-		return errors.Join(err, testcontainers.TerminateContainer(c))
-	}
-	if s.dsn, err = c.ConnectionString(ctx, "sslmode=disable"); err != nil {
-		return errors.Join(err, testcontainers.TerminateContainer(c))
-	}
-	s.stop = func() { _ = testcontainers.TerminateContainer(c) }
-	return nil
+	// By the label, what a run that was killed has left can be found.
+	opts = append(opts, testcontainers.WithLabels(map[string]string{"loom.testkit": "true"}))
+	return testcontainers.Run(ctx, image, opts...)
 }

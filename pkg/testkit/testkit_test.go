@@ -104,7 +104,35 @@ func TestWithDatabase(t *testing.T) {
 	}
 }
 
+// Of the choice of LOOM_TEST_ENGINES; make test runs it first of all to show what it is.
+func TestEngines(t *testing.T) {
+	b := NATS(t)
+	want, err := inContainers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got := b.srv.(*natsContainer); got != want {
+		t.Errorf("NATS in a container: %v, want %v", got, want)
+	}
+	if nc := b.Conn(t); nc.ConnectedServerName() != "loom" {
+		t.Errorf("the server's name: got %q, want loom", nc.ConnectedServerName())
+	}
+	Postgres(t)
+	if want && !strings.HasPrefix(shared.used, "a container") {
+		t.Errorf("Postgres: got %s, want a container", shared.used)
+	}
+}
+
+func TestEnginesUnknown(t *testing.T) {
+	t.Setenv("LOOM_TEST_ENGINES", "container")
+	var s pgServer
+	if err := s.start(); err == nil || !strings.Contains(err.Error(), `LOOM_TEST_ENGINES is "container"`) {
+		t.Errorf("got %v, want what LOOM_TEST_ENGINES may be", err)
+	}
+}
+
 func TestNoServerSaysWhatToDo(t *testing.T) {
+	t.Setenv("LOOM_TEST_ENGINES", "")
 	t.Setenv("LOOM_TEST_DATABASE_URL", "")
 	t.Setenv("LOOM_PG_BIN", "/nowhere")
 	t.Setenv("DOCKER_HOST", "unix:///nowhere.sock")
@@ -127,6 +155,7 @@ func TestSharedServer(t *testing.T) {
 	if err := shared.start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("LOOM_TEST_ENGINES", "")
 	t.Setenv("LOOM_TEST_DATABASE_URL", shared.dsn)
 	var s pgServer
 	if err := s.start(); err != nil || s.dsn != shared.dsn || s.stop != nil {
@@ -185,6 +214,23 @@ func TestBrokerOutage(t *testing.T) {
 	}
 	if got := s.CachedInfo().State.Msgs; got != 2 {
 		t.Errorf("messages: got %d, want 2", got)
+	}
+	b.Wipe(t)
+	if b.URL != url {
+		t.Errorf("URL without its disk: got %s, want %s", b.URL, url)
+	}
+	js, _ = jetstream.New(b.Conn(t))
+	if _, err := js.Stream(t.Context(), "A"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("stream of a disk that is gone: got %v, want none", err)
+	}
+}
+
+func TestNATSThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := awaitNATS(ctx, "nats://127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "nats://127.0.0.1:1 does not answer") {
+		t.Errorf("got %v, want who does not answer", err)
 	}
 }
 

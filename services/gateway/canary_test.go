@@ -102,7 +102,7 @@ func TestNoSecretLeaves(t *testing.T) {
 			_, _ = io.WriteString(w, strings.Replace(whole, "hello", said+strings.Repeat(" and so on", 600), 1))
 		}
 	})
-	w, book := logged(t, setup{upstream: up.URL, routes: []catalog.Route{{Model: "down", Targets: []catalog.Target{{Provider: "away"}}}}, others: map[string]string{"away": "http://127.0.0.1:1"}})
+	w, book := logged(t, setup{files: true, upstream: up.URL, routes: []catalog.Route{{Model: "down", Targets: []catalog.Target{{Provider: "away"}}}}, others: map[string]string{"away": "http://127.0.0.1:1"}})
 	w.addTenant(tenant.Tenant{ID: "bare"})
 	asks := []string{"do answer", "do stream", "do cut", "do fail in it", "do nonsense", "do 400", "do 401", "do 429", "do 500", "do page", "do drop"}
 	for _, ask := range asks {

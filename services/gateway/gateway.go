@@ -50,7 +50,8 @@ type Deps struct {
 	Ready   *telemetry.Readiness
 	NATS    *nats.Conn
 	Bodies  *nats.Conn // for bodies too large for an event, so that nothing else waits behind them
-	// Listener serves the API, and is closed at the end; nil means one on Config.Addr.
+	// Listener serves the API, and is closed at the end; nil means one on Config.Addr,
+	// which is opened when keys and catalogue are known if Config.OpsAddr is there for probes.
 	Listener net.Listener
 }
 
@@ -65,6 +66,7 @@ type Service struct {
 	publisher *publish.Publisher
 	responses *stored.Store
 	proxy     *proxy.Proxy
+	known     chan struct{} // closed when keys and catalogue are
 }
 
 // New wires a gateway. It starts nothing.
@@ -76,7 +78,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, deps: d}
+	s := &Service{cfg: cfg, deps: d, known: make(chan struct{})}
 	s.transport = egress.NewTransport(egress.Options{
 		AllowPrivate: cfg.AllowPrivateUpstreams, ConnectTimeout: cfg.ConnectTimeout,
 	})
@@ -86,7 +88,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 			Keys: ring, Egress: s.transport, Demo: &demo.Transport{Pace: demoPace}, AllowPrivate: cfg.AllowPrivateUpstreams,
 		},
 		CacheSize: cfg.KeyCache, NegativeTTL: cfg.NegativeTTL,
-		OnReady: func() { d.Ready.Set(readyDirectory, nil) },
+		OnReady: func() {
+			close(s.known)
+			d.Ready.Set(readyDirectory, nil)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -119,6 +124,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		HeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
 	})
 	d.Ready.Set(readyDirectory, errors.New("keys and catalogue not read yet"))
+	d.Ready.Set(readyServing, errors.New("the port for requests is not open yet"))
 	return s, nil
 }
 
@@ -126,19 +132,11 @@ func New(cfg Config, d Deps) (*Service, error) {
 // published or safe in the spool, and nothing it started is left. Keys and models stay
 // known, and traces are kept, as long as requests go on.
 func (s *Service) Run(ctx context.Context) error {
-	ln := s.deps.Listener
-	if ln == nil {
-		var err error
-		if ln, err = httpserve.Listen(ctx, s.cfg.Addr, Prefix+"_ADDR"); err != nil {
-			return err
-		}
-	}
 	spool, err := s.recorder.Open()
 	if err != nil {
-		return errors.Join(err, ln.Close())
+		return errors.Join(err, s.closeListener())
 	}
 	defer func() { _ = spool.Close() }()
-	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
 	defer s.transport.CloseIdleConnections()
 	defer func() {
 		if c := s.directory.Catalogue(); c != nil {
@@ -157,10 +155,40 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.pool.Run(ctx, s.publisher.Run) })
 	g.Go(func() error {
 		defer stop()
+		ln, err := s.listen(ctx)
+		if ln == nil {
+			return err
+		}
+		s.deps.Ready.Set(readyServing, nil)
+		s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
 		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{ //nolint:contextcheck // requests have contexts of their own
 			Drain: s.cfg.Drain, Log: s.deps.Log,
 			OnDrain: func() { s.deps.Ready.Set(readyServing, httpserve.ErrShutdown) },
 		})
 	})
 	return g.Wait()
+}
+
+// listen opens the port for requests. Where probes have an address of their own, it waits
+// until requests can be served: whom a balancer cannot connect to, it passes over, but a
+// request that got 503 it cannot give to another gateway. It returns nil when ctx has ended.
+func (s *Service) listen(ctx context.Context) (net.Listener, error) {
+	if s.deps.Listener != nil {
+		return s.deps.Listener, nil
+	}
+	if s.cfg.OpsAddr != "" {
+		select {
+		case <-s.known:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+	return httpserve.Listen(ctx, s.cfg.Addr, Prefix+"_ADDR")
+}
+
+func (s *Service) closeListener() error {
+	if s.deps.Listener == nil {
+		return nil
+	}
+	return s.deps.Listener.Close()
 }

@@ -65,13 +65,18 @@ type setup struct {
 	others   map[string]string // name and base URL of more providers
 	routes   []catalog.Route   // more of them
 	noStart  bool
+	files    bool                   // the test reads the broker's files
 	masters  config.VersionedSecret // of the gateway; version 1 unless there are any
 	log      *slog.Logger           // of the gateway; the test's unless there is one
 }
 
 func start(tb testing.TB, s setup) *world {
 	tb.Helper()
-	w := &world{tb: tb, broker: testkit.NATS(tb), masters: s.masters, log: s.log}
+	broker := testkit.NATS
+	if s.files {
+		broker = testkit.NATSInProcess
+	}
+	w := &world{tb: tb, broker: broker(tb), masters: s.masters, log: s.log}
 	if w.masters == nil {
 		w.masters = config.VersionedSecret{1: masterKey}
 	}
