@@ -7,7 +7,7 @@ MODULES := migrations pkg services/gateway services/recorder services/analytics 
 SERVICES := gateway recorder analytics dashboard
 # What is tested with engines in containers, too.
 CONTAINER_TESTS := ./pkg/testkit ./pkg/bus ./pkg/store/... ./services/recorder/... ./services/analytics/... ./services/dashboard/... \
-	./services/gateway ./services/gateway/internal/stored ./services/gateway/internal/publish
+	./services/gateway/internal/stored ./services/gateway/internal/publish
 WEB     := services/dashboard/web/app
 UI      := services/dashboard/web/dist/index.html
 BIN     := bin
@@ -119,8 +119,12 @@ verify: generate tidy ## Fail if generated files or go.mod files are not up to d
 	@git diff --exit-code --stat -- . || { echo "generated files or go.mod files are out of date: run make generate tidy and commit"; exit 1; }
 
 .PHONY: e2e
-e2e: build ## Drive the built binary with the official SDKs, the browser pages too.
-	test/e2e.sh
+e2e: build ## Drive the built binary with the official SDKs.
+	test/e2e.sh sdk
+
+.PHONY: e2e-ui
+e2e-ui: build $(BIN)/seed ## Drive the dashboard's pages with a real browser (LOOM_SCREENSHOTS=DIR keeps pictures).
+	test/e2e.sh ui
 
 .PHONY: conformance
 conformance: build ## Drive the built binary with official clients against scripted providers (FILES='d-*.test.mjs').

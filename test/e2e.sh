@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Starts bin/loom on free ports with a directory of its own, drives it with the official
-# OpenAI client for Node and the dashboard's pages with a real browser, and stops it.
+# Starts bin/loom on free ports with a directory of its own, drives it, and stops it:
+#
+#     e2e.sh sdk    with the official OpenAI client for Node
+#     e2e.sh ui     the dashboard's pages with a real browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,14 +29,25 @@ set -a
 . "$dir/data/dev.env"
 set +a
 
-npm --prefix test/e2e ci --no-audit --no-fund --loglevel=error
-npm --prefix test/e2e test --silent || { cat "$dir/log"; exit 1; }
+sdk() {
+	npm --prefix test/e2e ci --no-audit --no-fund --loglevel=error
+	npm --prefix test/e2e test --silent
+}
 
-if chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome); then
-	LOOM_CHROMIUM=$chromium npm --prefix services/dashboard/web/app run e2e --silent || { cat "$dir/log"; exit 1; }
-elif [ -n "${LOOM_REQUIRE_UI:-}" ]; then
-	echo "no Chromium here: the dashboard's pages cannot be driven" >&2
-	exit 1
-else
-	echo "LEFT OUT: the dashboard's pages (no Chromium on this machine)"
-fi
+# The pages, with a month of traffic of several tenants.
+ui() {
+	local chromium
+	if ! chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome); then
+		[ -z "${LOOM_REQUIRE_UI:-}" ] || { echo "no Chromium here: the dashboard's pages cannot be driven" >&2; return 1; }
+		echo "LEFT OUT: the dashboard's pages (no Chromium on this machine)"
+		return 0
+	fi
+	bin/seed -data "$dir/data"
+	LOOM_CHROMIUM=$chromium LOOM_API_KEY=$(login northwind) LOOM_OTHER_KEY=$(login acme) \
+		npm --prefix services/dashboard/web/app run e2e --silent
+}
+login() { sed -n "s/^$1=//p" "$dir/data/seed.env"; }
+
+for part; do
+	"$part" || { cat "$dir/log"; exit 1; }
+done

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ func (r *rig) shred(t *testing.T, body map[string]any) (out receipt) {
 
 var shredAcme = map[string]any{"confirm": "acme", "reason": "end of contract"}
 
+var freshTo = regexp.MustCompile(`"fresh_to":[^,]+,`)
+
 // figures are the costs and counts of a tenant around a day, as an admin reads them.
 func (r *rig) figures(t *testing.T, tenantID string, now time.Time) string {
 	t.Helper()
@@ -52,7 +55,7 @@ func (r *rig) figures(t *testing.T, tenantID string, now time.Time) string {
 		if out.status != http.StatusOK {
 			t.Fatalf("%s: %d %s", path, out.status, out.body)
 		}
-		all.Write(out.body)
+		all.Write(freshTo.ReplaceAll(out.body, nil)) // goes on with the clock
 	}
 	return all.String()
 }

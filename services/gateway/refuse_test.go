@@ -257,3 +257,21 @@ func TestManyAtOnce(t *testing.T) {
 		equal(t, "seq", e.GetProducer().GetSeq(), uint64(i+1))
 	}
 }
+
+// Who asks and in which session are fields of their own: as tags, each of their values
+// would be summed up.
+func TestIdentitiesAreNoTags(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	body := func(metadata string) string {
+		return `{"model":"loom-demo","messages":[{"role":"user","content":"hi"}],"metadata":` + metadata + `}`
+	}
+	w.chat(body(`{"session_id":"s9","user_id":"u1","team":"a"}`))
+	w.chat(body(`{"session_id":"s9"}`), "X-Loom-Session-Id", "s10")
+	w.chat(strings.Replace(body(`{"user_id":"u1"}`), `"model"`, `"user":"u2","model"`, 1))
+	events := w.traces(3)
+	for i, want := range []string{"u1 s9 map[team:a]", " s10 map[]", "u2  map[user_id:u1]"} {
+		e := events[i]
+		equal(t, "end user, session and tags", fmt.Sprint(e.GetEndUser(), " ", e.GetSessionId(), " ", e.GetTags()), want)
+	}
+}

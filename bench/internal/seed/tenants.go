@@ -65,7 +65,7 @@ func Configure(ctx context.Context, h Home) (Tenants, error) {
 
 func (h Home) makeLogin(ctx context.Context, tenantID, name string) (string, error) {
 	made, err := h.apply(ctx, manifest.Manifest{Tenants: []manifest.Tenant{{ID: tenantID, Keys: []manifest.Key{
-		{Name: name, Scopes: []tenant.Scope{tenant.ScopeTracesRead, tenant.ScopeTracesDecrypt}},
+		{Name: name, Scopes: []tenant.Scope{tenant.ScopeChat, tenant.ScopeTracesRead, tenant.ScopeTracesDecrypt}},
 	}}}})
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -62,8 +63,13 @@ func (x *exchange) describe(e *event.TraceEvent) {
 	e.EndUser = x.name(facts.EndUser)
 	e.SessionId = x.name(x.r.Header.Get(HeaderSessionID))
 	for _, m := range facts.Metadata {
-		if m.Name == "session_id" && e.GetSessionId() == "" {
-			e.SessionId = x.name(m.Value)
+		// Who and in which session is no tag: those are summed up value by value.
+		switch {
+		case m.Name == "session_id":
+			e.SessionId = cmp.Or(e.GetSessionId(), x.name(m.Value))
+			continue
+		case m.Name == "user_id" && m.Value == facts.EndUser:
+			continue
 		}
 		name := cut(x.redacted(m.Name), event.MaxTagKey)
 		if name == "" || len(e.GetTags()) == event.MaxTags {
