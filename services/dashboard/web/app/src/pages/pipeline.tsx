@@ -207,7 +207,7 @@ function Producers({ rows }: { rows: Producer[] | undefined }) {
                   <th scope="row" className="mono">
                     {p.id}
                   </th>
-                  <td className="number">{int(p.epoch)}</td>
+                  <td className="number mono">{p.epoch}</td>
                   <td className="number">{int(p.numbered)}</td>
                   <td className="number">{int(p.recorded)}</td>
                   <td className="number">{int(p.accounted)}</td>
