@@ -118,11 +118,15 @@ func newFile(name string, body, gz []byte) file {
 	if strings.HasPrefix(name, assets) {
 		cache = "public, max-age=31536000, immutable"
 	}
-	return file{body: body, gz: gz, etag: hex.EncodeToString(sum[:8]), header: map[string]string{
+	f := file{body: body, gz: gz, etag: hex.EncodeToString(sum[:8]), header: map[string]string{
 		"Content-Type":           contentType(name),
 		"Cache-Control":          cache,
 		"X-Content-Type-Options": "nosniff",
 	}}
+	if path.Ext(name) == ".js" {
+		f.header["Content-Security-Policy"] = ContentSecurityPolicy // a worker goes by its own file's, not by the page's
+	}
+	return f
 }
 
 func newPage(body []byte, policy string) file {
