@@ -5,6 +5,8 @@
 // LOOM_OTHER_KEY, a key of another tenant, adds the test of two logins in one browser.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { apiKey, base, launch, login, open, picture, violations } from "./browser.mjs";
 
@@ -75,8 +77,9 @@ describe("one window for all", () => {
     assert.equal(windows.size, 1, `one window: ${asked}`);
 
     asked.length = 0;
+    const answered = page.waitForResponse((r) => r.url().includes("/summary"));
     await page.getByRole("button", { name: "Refresh" }).click();
-    await page.waitForResponse((r) => r.url().includes("/summary"));
+    await answered;
     await settled(page);
     assert.ok(asked.length <= 5, `${asked.length} questions: ${asked.map(name)}`);
     assert.deepEqual(complaints, []);
@@ -325,6 +328,7 @@ describe("a trace", () => {
     await press(rows.nth(1));
     await page.getByRole("link", { name: "Open as a page" }).click();
     await page.waitForURL(new RegExp(`/traces/${ids[1]}`));
+    await page.locator(".trace-card").getByRole("button", { name: "Next trace" }).waitFor();
     await page.keyboard.press("j");
     await page.waitForURL(new RegExp(`/traces/${ids[2]}`));
     await page.getByRole("button", { name: "Previous trace" }).click();
@@ -355,20 +359,30 @@ describe("a trace", () => {
 
   test("a body of 20 MB leaves the page alive", async (t) => {
     const { page, context, rows, complaints } = await visit("/traces?status=ok");
-    await rows.nth(1).waitFor();
+    await rows.nth(2).waitFor();
     await settled(page);
     await page.evaluate(() => {
       window.longest = 0;
       new PerformanceObserver((list) => list.getEntries().forEach((e) => (window.longest = Math.max(window.longest, e.duration)))).observe({ type: "longtask" });
     });
+    const longest = async () => page.evaluate(() => ([window.longest, (window.longest = 0)][0]));
+    await press(rows.first());
+    await page.locator(".panel .turn").first().waitFor();
+    await longest();
+    await press(rows.nth(2));
+    await until(page, (q) => q.has("trace"));
+    await page.getByText("decrypted, access logged").waitFor();
+    const usual = await longest();
     const words = "The quick brown fox jumps over the lazy dog, line by line. \n";
-    await instead(page, "traces/[^/]+/payload", () => {
-      const text = JSON.stringify({ messages: [{ role: "user", content: words.repeat(20_000_000 / words.length) }] });
-      return { request: { text, truncated: false, length: text.length }, response: null };
-    });
+    const text = JSON.stringify({ messages: [{ role: "user", content: words.repeat(20_000_000 / words.length) }] });
+    const answer = JSON.stringify({ request: { text, truncated: false, length: text.length }, response: null });
+    const server = createServer((_, res) => res.writeHead(200, { "Content-Type": "application/json" }).end(answer)).listen(0, "127.0.0.1");
+    t.after(() => server.close());
+    await once(server, "listening");
+    await page.route(/\/payload$/, (route) => route.continue({ url: `http://127.0.0.1:${server.address().port}/` }));
     await press(rows.nth(1));
     await page.locator(".turn .show-all").waitFor({ timeout: 60_000 });
-    const opened = await page.evaluate(() => window.longest);
+    const opened = await longest();
     const drawn = () => page.locator(".thread").evaluate((e) => e.textContent.length);
     assert.ok((await drawn()) < 70_000, "only the start is in the page");
     await page.getByRole("button", { name: "Show 4.19 MB" }).click();
@@ -376,9 +390,11 @@ describe("a trace", () => {
     assert.ok((await drawn()) < 5_000_000, "as much as anyone reads");
     await page.getByRole("tab", { name: "Request" }).click();
     await page.locator(".body-tab .show-all").waitFor();
-    const all = await page.evaluate(() => window.longest);
-    t.diagnostic(`longest task ${opened.toFixed()} ms to open, ${all.toFixed()} ms with all that is shown`);
-    assert.ok(opened <= 200, `opening it took the page ${opened} ms at once`);
+    const all = await longest();
+    t.diagnostic(`longest task: ${usual.toFixed()} ms for an ordinary trace, ${opened.toFixed()} ms for this, ${all.toFixed()} ms to show all of it`);
+    // A machine that is busy with something else is slow with any trace.
+    const limit = Math.max(200, 2 * usual);
+    assert.ok(opened <= limit && all <= limit, `opening it took the page ${opened} ms at once, showing all ${all} ms`);
     assert.deepEqual(complaints, []);
     await context.close();
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Bodies, cutAt, maxStart, maxWhole, type Recorded, type Shown, type ShownPart } from "./bodies";
+import { Bodies, cutAt, maxStart, maxWhole, pieces, type Recorded, type Shown, type ShownPart } from "./bodies";
 
 const body = (value: unknown): Recorded => {
   const text = typeof value === "string" ? value : JSON.stringify(value);
@@ -123,4 +123,10 @@ test("a piece ends with a line, or at least not within a character", () => {
   expect(cutAt("a\nbcdefgh", 0, 8)).toBe(8);
   expect(cutAt("ab\u{1f9f6}d", 0, 3)).toBe(2);
   expect(cutAt("ab\u{1f9f6}d", 0, 4)).toBe(4);
+});
+
+test.each(["", "abc", "a\n".repeat(30), "x".repeat(55), "\u{1f9f6}".repeat(40)])("the pieces of %j are the text again", (text) => {
+  const all = pieces(text, 10);
+  expect(all.join("")).toBe(text);
+  for (const p of all) expect(p.length).toBeLessThanOrEqual(10);
 });

@@ -205,6 +205,17 @@ export function cutAt(text: string, start: number, limit: number): number {
   return code >= 0xd800 && code <= 0xdbff ? end - 1 : end;
 }
 
+/** pieces cuts a text for drawing: a browser lays out only those that can be seen. */
+export function pieces(text: string, limit = 16 * 1024): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = cutAt(text, at, limit);
+    out.push(text.slice(at, end));
+    at = end;
+  }
+  return out;
+}
+
 /** split makes several turns of one with very many parts. */
 function split(t: Turn): Turn[] {
   if (t.parts.length <= maxParts) return [t];

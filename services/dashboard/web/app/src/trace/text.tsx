@@ -1,5 +1,5 @@
 import { memo, useMemo, useState } from "react";
-import { maxWhole, type Shown } from "../lib/bodies";
+import { maxWhole, pieces, type Shown } from "../lib/bodies";
 import { bytes } from "../lib/format";
 import { tokens } from "../lib/json";
 import type { Source } from "./payload";
@@ -21,7 +21,7 @@ export function Text({ text, source, className, json = false }: Props) {
   const [state, setState] = useState<"still" | "busy" | "failed">("still");
   const drawn = text.text.length + more.reduce((n, m) => n + m.length, 0);
   const { ref } = text;
-  const all = async () => {
+  const readOn = async () => {
     if (ref === undefined) return;
     setState("busy");
     try {
@@ -37,20 +37,22 @@ export function Text({ text, source, className, json = false }: Props) {
       setState("failed");
     }
   };
-  const first = json ? <Colored text={text.text} /> : text.text;
-  const pieces = [first, ...more].map((piece, i) => (
-    <div key={i} className={ref === undefined ? undefined : "piece"}>
-      {piece}
-    </div>
-  ));
+  const all = (
+    <>
+      {json && text.text.length <= maxColored ? <Colored text={text.text} /> : <Pieces text={text.text} />}
+      {more.map((piece, i) => (
+        <Pieces key={i} text={piece} />
+      ))}
+    </>
+  );
   return (
     <>
       {json ? (
         <pre className={className} tabIndex={0} data-scrolls>
-          {pieces}
+          {all}
         </pre>
       ) : (
-        <div className={className}>{pieces}</div>
+        <div className={className}>{all}</div>
       )}
       {drawn < text.length && (
         <p className="show-all">
@@ -58,7 +60,7 @@ export function Text({ text, source, className, json = false }: Props) {
           {drawn >= maxDrawn ? (
             "Download the body to read on."
           ) : (
-            <button className="link" aria-disabled={state === "busy"} onClick={() => state !== "busy" && void all()}>
+            <button className="link" aria-disabled={state === "busy"} onClick={() => state !== "busy" && void readOn()}>
               {state === "busy" ? "Loading" : state === "failed" ? "That failed. Try again" : text.length > maxDrawn ? `Show ${bytes(maxDrawn)}` : "Show all"}
             </button>
           )}
@@ -73,13 +75,22 @@ export function Json({ value }: { value: unknown }) {
   const text = useMemo(() => JSON.stringify(value, null, 2), [value]);
   return (
     <pre className="json" tabIndex={0} data-scrolls>
-      <Colored text={text.slice(0, maxWhole)} />
+      {text.length <= maxColored ? <Colored text={text} /> : <Pieces text={text.slice(0, maxWhole)} />}
     </pre>
   );
 }
 
+const Pieces = memo(function Pieces({ text }: { text: string }) {
+  const all = pieces(text);
+  if (all.length < 2) return text;
+  return all.map((piece, i) => (
+    <div key={i} className="piece">
+      {piece}
+    </div>
+  ));
+});
+
 const Colored = memo(function Colored({ text }: { text: string }) {
-  if (text.length > maxColored) return text;
   return tokens(text).map((t, i) =>
     t.kind === "plain" ? (
       t.text

@@ -113,7 +113,7 @@ export function Table(p: Props) {
                   {c.label}
                   {c.id === "latency" && (
                     <span className="scale" aria-hidden="true">
-                      <i className="first" /> first token <i className="rest" /> rest
+                      <i className="first" /> first <i className="rest" /> rest
                     </span>
                   )}
                 </div>
