@@ -26,3 +26,10 @@ func StepOf(w query.Window) (step time.Duration, first time.Time) {
 	step = stepOf(w, time.Minute, MaxPoints)
 	return step, floor(w.From, step)
 }
+
+// ReadHist reads what the database has sent, and returns it as package histogram has it.
+func ReadHist(sent []byte) ([]int64, error) {
+	var h hist
+	err := h.add(sent)
+	return h.flat(), err
+}

@@ -3,7 +3,6 @@ package stats
 import (
 	"fmt"
 	"math/big"
-	"strings"
 	"time"
 )
 
@@ -21,6 +20,5 @@ func forecast(spent string, rate *string, left, per time.Duration) (*string, err
 		}
 		sum.Add(sum, more.Mul(more, big.NewRat(int64(left), int64(per))))
 	}
-	text := strings.TrimRight(sum.FloatString(12), "0")
-	return new(strings.TrimSuffix(text, ".")), nil
+	return new(dollars(sum)), nil
 }

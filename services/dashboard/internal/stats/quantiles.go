@@ -1,9 +1,9 @@
 package stats
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
-	"slices"
 
 	"loom.internal/pkg/histogram"
 )
@@ -11,18 +11,28 @@ import (
 // errHistogram means that the database sent something else than histograms.
 var errHistogram = errors.New("a histogram is not as the database writes it")
 
-// hist counts durations by bucket.
-type hist map[int64]int64
+// minusMark is before a histogram that is to be taken off. No array begins like that.
+var minusMark = []byte{0xff, 0xff, 0xff, 0xff}
+
+// hist counts durations by bucket; nil has none.
+type hist []int64
 
 // add takes histograms in the form of array_send, one after the other: for each its
 // dimensions, flags and type, of each dimension the length and the first index, and of
 // each element its length and value. An empty array has no dimension.
-func (h hist) add(sent []byte) error {
+func (h *hist) add(sent []byte) error {
+	if *h == nil && len(sent) > 0 {
+		*h = make(hist, histogram.MaxBucket+1)
+	}
 	u32 := func() (n uint32) {
 		n, sent = binary.BigEndian.Uint32(sent), sent[4:]
 		return n
 	}
 	for len(sent) > 0 {
+		sign := int64(1)
+		if bytes.HasPrefix(sent, minusMark) {
+			sign, sent = -1, sent[len(minusMark):]
+		}
 		if len(sent) < 12 {
 			return errHistogram
 		}
@@ -43,32 +53,36 @@ func (h hist) add(sent []byte) error {
 			if binary.BigEndian.Uint32(sent) != 8 || binary.BigEndian.Uint32(sent[12:]) != 8 {
 				return errHistogram
 			}
-			h[int64(binary.BigEndian.Uint64(sent[4:]))] += int64(binary.BigEndian.Uint64(sent[16:])) //nolint:gosec // both were signed
+			bucket := binary.BigEndian.Uint64(sent[4:])
+			if bucket > histogram.MaxBucket {
+				return errHistogram
+			}
+			(*h)[bucket] += sign * int64(binary.BigEndian.Uint64(sent[16:])) //nolint:gosec // it was signed
 			sent = sent[24:]
 		}
 	}
 	return nil
 }
 
-// flat is h as package histogram has it.
-func (h hist) flat() []int64 {
-	buckets := make([]int64, 0, len(h))
-	for bucket, n := range h {
-		if n > 0 { // what was added and taken off again is not there
-			buckets = append(buckets, bucket)
-		}
+// merge adds all of o.
+func (h *hist) merge(o hist) {
+	if *h == nil && o != nil {
+		*h = make(hist, len(o))
 	}
-	slices.Sort(buckets)
-	flat := make([]int64, 0, 2*len(buckets))
-	for _, bucket := range buckets {
-		flat = append(flat, bucket, h[bucket])
+	for bucket, n := range o {
+		(*h)[bucket] += n
 	}
-	return flat
 }
 
-func histOf(sent []byte) (hist, error) {
-	h := hist{}
-	return h, h.add(sent)
+// flat is h as package histogram has it.
+func (h hist) flat() []int64 {
+	var flat []int64
+	for bucket, n := range h {
+		if n > 0 { // what was added and taken off again is not there
+			flat = append(flat, int64(bucket), n)
+		}
+	}
+	return flat
 }
 
 func quantiles(h hist) Quantiles {

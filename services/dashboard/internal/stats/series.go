@@ -96,7 +96,7 @@ func (r *Reader) Timeseries(ctx context.Context, q SeriesQuery, now time.Time) (
 			return err
 		}
 		if q.Metric == "latency" || q.Metric == "ttft" {
-			ts.Series = quantileSeries(groups, q.By == "")
+			ts.Series = quantileSeries(groups, q.Metric, q.By == "")
 		} else if ts.Series, err = sumSeries(groups, q.Metric, len(ax.t)); err != nil {
 			return err
 		}
@@ -148,15 +148,15 @@ func readGroups(ctx context.Context, tx pgx.Tx, s selection, key, metric string,
 		)
 		SELECT rank, name, slot, %s
 		FROM ranked
-		GROUP BY GROUPING SETS ((rank, name), (rank, name, slot))
-		ORDER BY rank, slot NULLS FIRST`, src.grouped([]string{slot, key}, ms), m.rank, totals(ms)), src.args)
+		GROUP BY rank, name, slot
+		ORDER BY rank`, src.grouped([]string{slot, key}, ms), m.rank, totals(ms)), src.args)
 	if err != nil {
 		return nil, fmt.Errorf("read groups: %w", err)
 	}
 	type row struct {
 		Rank int64
 		Name string
-		Slot *time.Time
+		Slot time.Time
 		sums
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[row])
@@ -164,17 +164,26 @@ func readGroups(ctx context.Context, tx pgx.Tx, s selection, key, metric string,
 		return nil, fmt.Errorf("read groups: %w", err)
 	}
 	groups := []group{}
-	for _, at := range all {
-		if err := at.unpack(); err != nil {
+	for len(all) > 0 {
+		first := all[0]
+		g := group{key: first.Name, other: first.Rank > MaxSeries, steps: make([]*sums, len(ax.t))}
+		var steps []sums
+		for ; len(all) > 0 && all[0].Rank == first.Rank; all = all[1:] {
+			at := &all[0]
+			if err := at.unpack(); err != nil {
+				return nil, err
+			}
+			g.steps[ax.place(at.Slot)] = &at.sums
+			steps = append(steps, at.sums)
+		}
+		if g.whole, err = addUp(steps); err != nil {
 			return nil, err
 		}
-		if at.Slot == nil {
-			groups = append(groups, group{key: at.Name, other: at.Rank > MaxSeries, whole: at.sums, steps: make([]*sums, len(ax.t))})
-			continue
+		if g.whole.Requests > 0 { // else they have been taken off again
+			groups = append(groups, g)
 		}
-		groups[len(groups)-1].steps[ax.place(*at.Slot)] = &at.sums
 	}
-	return slices.DeleteFunc(groups, func(g group) bool { return g.whole.Requests == 0 }), nil
+	return groups, nil
 }
 
 // sumSeries are lines of a metric that adds up. Steps without requests are zero.
@@ -210,36 +219,36 @@ func sumSeries(groups []group, metric string, points int) ([]Series, error) {
 
 // quantileSeries are lines of latency or ttft: p50, p95 and p99 of the one group, or p95 of
 // each. Steps in which nothing was measured are nil.
-func quantileSeries(groups []group, whole bool) []Series {
+func quantileSeries(groups []group, metric string, whole bool) []Series {
 	series := []Series{}
 	for _, g := range groups {
 		if whole {
-			return []Series{g.quantiles("p50", 0.50), g.quantiles("p95", 0.95), g.quantiles("p99", 0.99)}
+			return []Series{g.quantiles("p50", metric, 0.50), g.quantiles("p95", metric, 0.95), g.quantiles("p99", metric, 0.99)}
 		}
-		series = append(series, g.quantiles(g.key, 0.95))
+		series = append(series, g.quantiles(g.key, metric, 0.95))
 	}
 	return series
 }
 
-func (g *group) quantiles(name string, q float64) Series {
+func (g *group) quantiles(name, metric string, q float64) Series {
 	s := Series{Key: name, Label: name, Other: g.other, Values: make([]*float64, len(g.steps))}
 	for i, at := range g.steps {
 		if at != nil {
-			s.Values[i] = quantile(at.measured(), q)
+			s.Values[i] = quantile(at.measured(metric), q)
 		}
 	}
-	if ms := quantile(g.whole.measured(), q); ms != nil {
+	if ms := quantile(g.whole.measured(metric), q); ms != nil {
 		s.Total = new(strconv.FormatFloat(*ms, 'f', -1, 64))
 	}
 	return s
 }
 
-// measured is the one histogram of s that was read.
-func (s *sums) measured() []int64 {
-	if s.Latency != nil {
-		return s.latency.flat()
+// measured is the histogram of a metric.
+func (s *sums) measured(metric string) []int64 {
+	if metric == "ttft" {
+		return s.ttft.flat()
 	}
-	return s.ttft.flat()
+	return s.latency.flat()
 }
 
 // labelKeys puts the names of keys in the place of their ids.

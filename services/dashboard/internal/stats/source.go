@@ -2,6 +2,7 @@ package stats
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,34 +75,38 @@ func (s selection) source() source {
 		n := fmt.Sprint(i)
 		switch {
 		case tag == "":
-			out.addSums(s, part, n, "rollups", query.Rollups, "''", sumColumns)
+			out.addSums(s, part, n, "rollups", query.Rollups, "''", false)
 		case part.grain == "minute":
 			out.addLedger(s, n, part.from, part.to)
 		default:
 			table := query.TagRollups(tag)
 			out.args["tag"] = tag
-			out.addSums(s, part, n, "tag_rollups", table, "value", sumColumns)
+			out.addSums(s, part, n, "tag_rollups", table, "value", false)
 			if s.filter.Tags == nil {
-				out.addSums(s, part, n, "rollups", query.Rollups, "''", sumColumns)
-				out.addSums(s, part, n, "tag_rollups", table, "''", negative())
+				out.addSums(s, part, n, "rollups", query.Rollups, "''", false)
+				out.addSums(s, part, n, "tag_rollups", table, "''", true)
 			}
 		}
 	}
 	return out
 }
 
-// addSums adds the sums in a part of the window.
-func (o *source) addSums(s selection, part segment, n, from string, table query.Table, value string, columns []string) {
+// addSums adds the sums in a part of the window, or takes them off.
+func (o *source) addSums(s selection, part segment, n, from string, table query.Table, value string, minus bool) {
+	columns := sumColumns
+	if minus {
+		columns = negative()
+	}
 	at := o.between(s, n, part.from, part.to)
 	tag := ""
 	if from == "tag_rollups" {
 		tag = " AND tag = @tag"
 	}
 	o.sums = append(o.sums, fmt.Sprintf(`
-SELECT bucket AS at, %s, %s AS value, %s
+SELECT bucket AS at, %s, %s AS value, %t AS minus, %s
 FROM %s
 WHERE tenant_id = @tenant AND grain = '%s'%s AND bucket >= @from%s AND bucket < @to%s%s`,
-		dimensions, value, strings.Join(columns, ", "), from, part.grain, tag, at, at, s.filter.Where(table, o.args)))
+		dimensions, value, minus, strings.Join(columns, ", "), from, part.grain, tag, at, at, s.filter.Where(table, o.args)))
 }
 
 // addLedger adds the facts between two times.
@@ -127,13 +132,12 @@ func (o *source) between(s selection, n string, from, to time.Time) string {
 	return at
 }
 
-// negative are sumColumns of what is to be taken off.
+// negative are sumColumns of what is to be taken off. Histograms say so in minus.
 func negative() []string {
-	columns := make([]string, len(sumColumns))
-	for i, c := range sumColumns {
-		columns[i] = "-" + c + " AS " + c
-		if strings.HasSuffix(c, "_hist") {
-			columns[i] = "ARRAY(SELECT CASE WHEN i % 2 = 0 THEN -n ELSE n END FROM unnest(" + c + ") WITH ORDINALITY AS pair (n, i) ORDER BY i) AS " + c
+	columns := slices.Clone(sumColumns)
+	for i, c := range columns {
+		if !strings.HasSuffix(c, "_hist") {
+			columns[i] = "-" + c + " AS " + c
 		}
 	}
 	return columns
@@ -164,9 +168,10 @@ var (
 	duration  = measure{"duration", "sum(duration_us)", "sum(duration_us)", count}
 	cost      = measure{"cost", "sum(cost)", "sum(cost)", fmt.Sprintf(usd, costOf)}
 
-	// Histograms are in the form of array_send, one after the other: the cheapest way out.
-	latency = measure{"latency", "string_agg(array_send(duration_hist), '')", "array_send(ARRAY[duration_bucket, count(*)])", "string_agg(%s, '')"}
-	ttft    = measure{"ttft", "string_agg(array_send(ttft_hist), '')", "array_send(ARRAY[ttft_bucket, count(*)])", "string_agg(%s, '')"}
+	// Histograms are in the form of array_send, one after the other: the cheapest way out. A
+	// mark is before those to be taken off.
+	latency = measure{"latency", "string_agg(CASE WHEN minus THEN '\\xffffffff'::bytea || array_send(duration_hist) ELSE array_send(duration_hist) END, '')", "array_send(ARRAY[duration_bucket, count(*)])", "string_agg(%s, '')"}
+	ttft    = measure{"ttft", "string_agg(CASE WHEN minus THEN '\\xffffffff'::bytea || array_send(ttft_hist) ELSE array_send(ttft_hist) END, '')", "array_send(ARRAY[ttft_bucket, count(*)])", "string_agg(%s, '')"}
 )
 
 // buckets are the columns of the ledger's rows that histograms count, by measure.

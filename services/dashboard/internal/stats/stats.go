@@ -23,13 +23,17 @@ const (
 	day  = 24 * time.Hour
 )
 
-// finest is how short a step may be: where there are no sums of minutes, a long window is
-// not cut any finer than the sums there are.
+// finest is how short a step may be. The sums of hours in a month are more than anybody
+// waits for; and where there are none of minutes, hours are as fine as it gets.
 func (s selection) finest() time.Duration {
-	if s.byMinute() || s.window.To.Sub(s.window.From) <= 6*hour {
+	switch span := s.window.To.Sub(s.window.From); {
+	case span > 14*day:
+		return day
+	case span > 6*hour && !s.byMinute():
+		return hour
+	default:
 		return time.Minute
 	}
-	return hour
 }
 
 // segment is a part of a window and the grain of the rollups that make it up.

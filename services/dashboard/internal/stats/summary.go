@@ -2,8 +2,11 @@ package stats
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -123,7 +126,7 @@ type sums struct {
 	Requests, Errors, Canceled, Unpriced int64
 	NoUsage                              int64 `db:"no_usage"`
 	Input, Cached, Output, Reasoning     int64
-	Cost                                 *string // exact decimal dollars
+	Cost                                 *string // exact decimal dollars; nil where there were requests and none could be priced
 	Duration                             int64
 	Latency, TTFT                        []byte // as sent
 
@@ -133,12 +136,42 @@ type sums struct {
 func (s *sums) tokens() int64 { return s.Input + s.Output }
 
 // unpack reads the histograms.
-func (s *sums) unpack() (err error) {
-	if s.latency, err = histOf(s.Latency); err != nil {
-		return err
+func (s *sums) unpack() error { return errors.Join(s.latency.add(s.Latency), s.ttft.add(s.TTFT)) }
+
+// addUp is the sums of all.
+func addUp(all []sums) (sums, error) {
+	var whole sums
+	cost := new(big.Rat)
+	for _, s := range all {
+		whole.Requests += s.Requests
+		whole.Errors += s.Errors
+		whole.Canceled += s.Canceled
+		whole.Unpriced += s.Unpriced
+		whole.NoUsage += s.NoUsage
+		whole.Input += s.Input
+		whole.Cached += s.Cached
+		whole.Output += s.Output
+		whole.Reasoning += s.Reasoning
+		whole.latency.merge(s.latency)
+		whole.ttft.merge(s.ttft)
+		if s.Cost == nil {
+			continue
+		}
+		amount, ok := new(big.Rat).SetString(*s.Cost)
+		if !ok {
+			return sums{}, fmt.Errorf("amount %q", *s.Cost)
+		}
+		cost.Add(cost, amount)
 	}
-	s.ttft, err = histOf(s.TTFT)
-	return err
+	if whole.Unpriced == 0 || whole.Requests > whole.Unpriced+whole.NoUsage {
+		whole.Cost = new(dollars(cost))
+	}
+	return whole, nil
+}
+
+// dollars is an amount in decimal, to the picodollar.
+func dollars(amount *big.Rat) string {
+	return strings.TrimSuffix(strings.TrimRight(amount.FloatString(12), "0"), ".")
 }
 
 // summed are the measures of a summary.
@@ -167,34 +200,32 @@ func (s *Spark) read(ctx context.Context, tx pgx.Tx, sel selection, ax axis) (wh
 	src := sel.source()
 	src.args["step"] = ax.step
 	rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{slot}, summed)+")\nSELECT slot, "+totals(summed)+
-		" FROM g GROUP BY GROUPING SETS ((slot), ())", src.args)
+		" FROM g GROUP BY slot", src.args)
 	if err != nil {
 		return sums{}, fmt.Errorf("read spark: %w", err)
 	}
 	type step struct {
-		Slot *time.Time
+		Slot time.Time
 		sums
 	}
 	steps, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[step])
 	if err != nil {
 		return sums{}, fmt.Errorf("read spark: %w", err)
 	}
+	var all []sums
 	for _, at := range steps {
 		if err := at.unpack(); err != nil {
 			return sums{}, err
 		}
-		if at.Slot == nil {
-			whole = at.sums
-			continue
-		}
-		i := ax.place(*at.Slot)
+		i := ax.place(at.Slot)
 		s.Requests[i], s.Errors[i], s.Tokens[i] = at.Requests, at.Errors, at.tokens()
 		if s.Cost[i], err = float(at.Cost); err != nil {
 			return sums{}, err
 		}
 		s.LatencyP95[i] = quantile(at.latency.flat(), 0.95)
+		all = append(all, at.sums)
 	}
-	return whole, nil
+	return addUp(all)
 }
 
 // zeros are n values that are known to be 0.
