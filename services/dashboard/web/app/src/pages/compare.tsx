@@ -23,7 +23,7 @@ export function Compare() {
   const q = useQuery(comparison(scope.tenant, question(inA), question(inB)));
   return (
     <div className="page">
-      <TopBar title="Compare" freshTo={q.data?.b.fresh_to} />
+      <TopBar title="Compare" freshTo={q.data?.b.fresh_to} asOf={q.dataUpdatedAt} />
       <section className="card report compare">
         <div className="toolbar">
           <h2>Both sides</h2>

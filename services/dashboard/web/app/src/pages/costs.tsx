@@ -26,7 +26,7 @@ export function Costs() {
   const series = useQuery(timeseries(scope, "cost", by));
   return (
     <div className="page">
-      <TopBar title="Costs" freshTo={q.data?.fresh_to} />
+      <TopBar title="Costs" freshTo={q.data?.fresh_to} asOf={q.dataUpdatedAt} />
       {q.error && !q.data ? (
         <section className="card">
           <Failure what="The costs could not be loaded." error={q.error} retry={() => void q.refetch()} />

@@ -28,7 +28,7 @@ export function Models() {
   const tick = (key: string) => setTicked(chosen.map(keyOf).includes(key) ? ticked.filter((k) => k !== key) : [...chosen.map(keyOf), key]);
   return (
     <div className="page">
-      <TopBar title="Models" freshTo={q.data?.fresh_to} />
+      <TopBar title="Models" freshTo={q.data?.fresh_to} asOf={q.dataUpdatedAt} />
       <section className="card report">
         <div className="toolbar">
           <h2>Models</h2>

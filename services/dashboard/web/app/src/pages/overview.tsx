@@ -31,7 +31,7 @@ export function Overview() {
   }
   return (
     <div className="page fill">
-      <TopBar title="Overview" freshTo={q.data?.fresh_to} />
+      <TopBar title="Overview" freshTo={q.data?.fresh_to} asOf={q.dataUpdatedAt} />
       <Stats />
       <div className="two">
         <Usage />

@@ -27,7 +27,7 @@ export function Traces() {
   }
   return (
     <div className="page fill">
-      <TopBar title="Traces" freshTo={fresh.data?.fresh_to} />
+      <TopBar title="Traces" freshTo={fresh.data?.fresh_to} asOf={fresh.dataUpdatedAt} />
       <Volume />
       <TracesCard title="Traces" total={total ?? fresh.data?.requests.value} rail />
     </div>

@@ -123,7 +123,7 @@ export function ClearFilters() {
 /** Views are names for what is shown: some that are always there, and one's own. */
 export function Views() {
   return (
-    <Pop className="dashed" width={260} face={<><Icon name="bookmark" size={14} /> Views</>}>
+    <Pop className="dashed" width={300} face={<><Icon name="bookmark" size={14} /> Views</>}>
       {(close) => <ViewList close={close} />}
     </Pop>
   );

@@ -18,12 +18,14 @@ interface Props {
   windowed?: boolean;
   /** An answer's fresh_to; undefined: none came yet, or the page has none. */
   freshTo?: string | null;
+  /** When that answer came; a page that stays as it is does not grow incomplete by it. */
+  asOf?: number;
   /** Stands before the title. */
   children?: ReactNode;
 }
 
 /** TopBar is the page's title and what holds for all of it: the window, how fresh it is, and the colours. */
-export function TopBar({ title, windowed = true, freshTo, children }: Props) {
+export function TopBar({ title, windowed = true, freshTo, asOf, children }: Props) {
   const openPalette = use(OpenPalette);
   useEffect(() => {
     document.title = `${title} · Loom`;
@@ -33,7 +35,7 @@ export function TopBar({ title, windowed = true, freshTo, children }: Props) {
       <header className="top">
         {children}
         <h1>{title}</h1>
-        {windowed && freshTo && <Freshness freshTo={freshTo} />}
+        {windowed && freshTo && <Freshness freshTo={freshTo} asOf={asOf} />}
         <span className="grow" />
         <button className="search" onClick={openPalette} aria-label="Search or jump to" aria-keyshortcuts="Meta+K Control+K">
           <Icon name="search" size={15} />
@@ -43,7 +45,7 @@ export function TopBar({ title, windowed = true, freshTo, children }: Props) {
         {windowed && <RangePicker />}
         <SchemeToggle />
       </header>
-      {windowed && freshTo !== undefined && <Stale freshTo={freshTo} />}
+      {windowed && freshTo !== undefined && <Stale freshTo={freshTo} asOf={asOf} />}
     </>
   );
 }
@@ -58,10 +60,11 @@ function useNow(): number {
   return now;
 }
 
-function Freshness({ freshTo }: { freshTo: string }) {
-  const behind = lag(freshTo, useNow());
+function Freshness({ freshTo, asOf }: { freshTo: string; asOf?: number }) {
+  const now = useNow();
+  const behind = lag(freshTo, now);
   if (behind === null) return null;
-  const stale = behind > staleAfter;
+  const stale = (lag(freshTo, asOf ?? now) ?? 0) > staleAfter;
   return (
     <span className={stale ? "fresh stale-data" : "fresh"} title={`Everything that ended before ${exactTime(freshTo)} is recorded and accounted`}>
       <i />
@@ -71,8 +74,9 @@ function Freshness({ freshTo }: { freshTo: string }) {
 }
 
 /** Stale warns when the newest numbers may be incomplete. */
-function Stale({ freshTo }: { freshTo: string | null }) {
-  const behind = lag(freshTo, useNow());
+function Stale({ freshTo, asOf }: { freshTo: string | null; asOf?: number }) {
+  const now = useNow();
+  const behind = lag(freshTo, asOf ?? now);
   if (behind !== null && behind <= staleAfter) return null;
   return (
     <div className="banner" role="status">

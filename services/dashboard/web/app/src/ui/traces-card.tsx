@@ -137,7 +137,7 @@ export function TracesCard({ title, total, rail = false }: Props) {
         )}
       </div>
       <footer className="foot">
-        <span aria-live="polite">{q.isPending ? "Loading" : count(flat.rows.length, hasNextPage, total)}</span>
+        <span aria-live="polite">{q.isPending ? "Loading" : !q.data ? "Not loaded" : count(flat.rows.length, hasNextPage, total)}</span>
         {q.isFetchNextPageError && (
           <span>
             The next page could not be loaded.{" "}
