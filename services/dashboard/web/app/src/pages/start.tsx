@@ -19,9 +19,9 @@ export function Start() {
   const waited = useRef(false);
   useEffect(() => {
     if (any === false) waited.current = true;
-    if (any !== true || !waited.current) return;
+    if (!alone || any !== true || !waited.current) return;
     refresh();
-    if (alone) void navigate({ to: "/traces", search: carried });
+    void navigate({ to: "/traces", search: carried });
   }, [any, alone, refresh, navigate]);
 
   const url = me.gateway_url.replace(/\/+$/, "") + "/v1";

@@ -1,5 +1,5 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useCallback, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import type { Trace } from "../api/client";
 import { anyTrace, traces } from "../api/queries";
 import { flatten, nothing, type Flat } from "../lib/flat";
@@ -37,12 +37,22 @@ export function useTraceList() {
   return { q, flat, more, beside };
 }
 
-/** useFirstRun says that the tenant has no trace at all, which is asked only where a list is empty without filters. */
+/**
+ * useFirstRun says that the tenant has no trace at all, which is asked only where a list is empty without filters. When
+ * the first one comes, the window moves on to it.
+ */
 export function useFirstRun(): boolean {
   const [search] = useSearchState();
   const { header } = useSession();
+  const { refresh } = useWindow();
   const { q, flat } = useTraceList();
   const empty = q.isSuccess && flat.rows.length === 0 && !filtered(search);
   const any = useQuery({ ...anyTrace(header), enabled: empty });
-  return empty && any.data === false;
+  const first = empty && any.data === false;
+  const was = useRef(false);
+  useEffect(() => {
+    if (was.current && any.data) refresh();
+    was.current = first;
+  }, [first, any.data, refresh]);
+  return first;
 }
