@@ -145,7 +145,7 @@ function columnsOf(rows: readonly ModelRow[], search: Search): Column<ModelRow>[
       title: "Tokens of the answers over their whole time",
       numeric: true,
       value: (r) => r.output_per_s,
-      cell: (r) => (r.output_per_s === null ? nothing : compact(Number(r.output_per_s.toPrecision(3)))),
+      cell: (r) => (!r.output_per_s ? nothing : compact(Number(r.output_per_s.toPrecision(3)))),
     },
     {
       id: "errors",
@@ -165,7 +165,7 @@ function columnsOf(rows: readonly ModelRow[], search: Search): Column<ModelRow>[
     },
     {
       id: "per",
-      name: "Per 1k requests",
+      name: "Per 1k",
       title: "A thousand requests that have a price",
       numeric: true,
       value: (r) => amount(r.per_1k_usd),

@@ -76,7 +76,7 @@ function cell(id: ColumnID, t: Trace, longest: number) {
       );
     case "tags":
       return (
-        <div role="gridcell" key={id} className="tags">
+        <div role="gridcell" key={id} className="tags" title={Object.entries(t.tags).map(([k, v]) => `${k}:${v}`).join("\n")}>
           {Object.entries(t.tags).map(([k, v]) => (
             <button key={k} tabIndex={-1} className="tag" data-filter="tag" data-value={`${k}:${v}`} title={`Only ${k}:${v}`}>
               {k}:{v}
