@@ -126,6 +126,10 @@ e2e: build ## Drive the built binary with the official SDKs.
 e2e-ui: build $(BIN)/seed ## Drive the dashboard's pages with a real browser (LOOM_SCREENSHOTS=DIR keeps pictures).
 	test/e2e.sh ui
 
+.PHONY: pictures
+pictures: build $(BIN)/seed ## Take the pictures of docs/dashboard.md anew.
+	test/e2e.sh pictures
+
 .PHONY: conformance
 conformance: build ## Drive the built binary with official clients against scripted providers (FILES='d-*.test.mjs').
 	@command -v npm >/dev/null || { echo "the conformance run needs node 20 or newer with npm" >&2; exit 1; }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Starts bin/loom on free ports with a directory of its own, drives it, and stops it:
 #
-#     e2e.sh sdk    with the official OpenAI client for Node
-#     e2e.sh ui     the dashboard's pages with a real browser
+#     e2e.sh sdk        with the official OpenAI client for Node
+#     e2e.sh ui         the dashboard's pages with a real browser
+#     e2e.sh pictures   the same, for the pictures of docs/dashboard.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,6 +46,10 @@ ui() {
 	bin/seed -data "$dir/data"
 	LOOM_CHROMIUM=$chromium LOOM_API_KEY=$(login northwind) LOOM_OTHER_KEY=$(login acme) \
 		npm --prefix services/dashboard/web/app run e2e --silent
+}
+pictures() {
+	bin/seed -data "$dir/data" -n 60000 -days 10
+	LOOM_SCREENSHOTS=$PWD/docs/pictures LOOM_API_KEY=$(login northwind) node services/dashboard/web/e2e/pictures.mjs
 }
 login() { sed -n "s/^$1=//p" "$dir/data/seed.env"; }
 

@@ -29,6 +29,7 @@ export const shortcuts: { keys: string[]; does: string }[] = [
   { keys: ["→", "←"], does: "Into a row's values and out" },
   { keys: ["Esc"], does: "Close" },
   { keys: ["c"], does: "Copy the open trace as cURL" },
+  { keys: ["l"], does: "Live tail" },
   { keys: ["p"], does: "Pause the live tail" },
   { keys: ["t", "1 … 6"], does: "Range, from 15 minutes to 30 days" },
   { keys: ["?"], does: "This list" },
