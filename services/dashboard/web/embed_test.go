@@ -97,8 +97,8 @@ func TestHeaders(t *testing.T) {
 	for _, tc := range []struct{ path, contentType, cache, policy string }{
 		{"/", "text/html; charset=utf-8", "no-cache", web.ContentSecurityPolicy},
 		{"/overview", "text/html; charset=utf-8", "no-cache", web.ContentSecurityPolicy},
-		{"/theme.js", "text/javascript; charset=utf-8", "no-cache", ""},
-		{"/assets/app-1a2b.js", "text/javascript; charset=utf-8", immutable, ""},
+		{"/theme.js", "text/javascript; charset=utf-8", "no-cache", web.ContentSecurityPolicy},
+		{"/assets/app-1a2b.js", "text/javascript; charset=utf-8", immutable, web.ContentSecurityPolicy},
 		{"/assets/style-5e6f.css", "text/css; charset=utf-8", immutable, ""},
 		{"/assets/inter-3c4d.woff2", "font/woff2", immutable, ""},
 	} {

@@ -118,11 +118,16 @@ func newFile(name string, body, gz []byte) file {
 	if strings.HasPrefix(name, assets) {
 		cache = "public, max-age=31536000, immutable"
 	}
-	return file{body: body, gz: gz, etag: hex.EncodeToString(sum[:8]), header: map[string]string{
+	f := file{body: body, gz: gz, etag: hex.EncodeToString(sum[:8]), header: map[string]string{
 		"Content-Type":           contentType(name),
 		"Cache-Control":          cache,
 		"X-Content-Type-Options": "nosniff",
 	}}
+	if path.Ext(name) == ".js" {
+		// A worker lives under the policy of its own file, not the page's.
+		f.header["Content-Security-Policy"] = ContentSecurityPolicy
+	}
+	return f
 }
 
 func newPage(body []byte, policy string) file {

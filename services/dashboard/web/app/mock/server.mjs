@@ -230,7 +230,7 @@ async function serveFile(path, res) {
   const file = extname(name) ? name : "index.html";
   try {
     const body = await readFile(join(dist, file));
-    res.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream", ...(file === "index.html" && { "Content-Security-Policy": policy }) });
+    res.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": /\.(?:html|js)$/.test(file) ? policy : "default-src 'none'" });
     res.end(body);
   } catch {
     res.writeHead(404).end();
