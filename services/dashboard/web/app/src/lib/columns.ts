@@ -4,10 +4,10 @@ import { readJSON, write } from "./storage";
 export const columns = [
   { id: "time", label: "Time", width: "124px" },
   { id: "status", label: "Status", width: "minmax(84px, 0.6fr)" },
-  { id: "model", label: "Model", width: "minmax(148px, 1.2fr)" },
+  { id: "model", label: "Model", width: "minmax(164px, 1.3fr)" },
   { id: "provider", label: "Provider", width: "minmax(84px, 0.5fr)" },
   { id: "key", label: "Key", width: "minmax(92px, 0.6fr)" },
-  { id: "tags", label: "Tags", width: "minmax(100px, 1fr)" },
+  { id: "tags", label: "Tags", width: "minmax(84px, 0.8fr)" },
   { id: "session", label: "Session", width: "minmax(96px, 0.6fr)" },
   { id: "tokens", label: "Tokens", width: "106px" },
   { id: "ttft", label: "First token", width: "84px" },
