@@ -24,8 +24,9 @@ func (a *API) summaryOf(c echo.Context, p *params, now time.Time) (stats.Summary
 	if err := p.done(); err != nil {
 		return stats.Summary{}, err
 	}
+	fresh := a.Pipeline.To() // as of before it is read
 	s, err := a.Stats.Summary(c.Request().Context(), tenantID(c), w, f, now)
-	s.FreshTo = a.Pipeline.To()
+	s.FreshTo = fresh
 	return s, err
 }
 
@@ -89,11 +90,12 @@ func (a *API) models(c echo.Context) error {
 	if err := p.done(); err != nil {
 		return err
 	}
+	fresh := a.Pipeline.To() // as of before it is read
 	models, err := a.Stats.Models(c.Request().Context(), tenantID(c), w, f)
 	if err != nil {
 		return err
 	}
-	models.FreshTo = a.Pipeline.To()
+	models.FreshTo = fresh
 	return c.JSON(http.StatusOK, models)
 }
 
@@ -110,10 +112,11 @@ func (a *API) costs(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	fresh := a.Pipeline.To() // as of before it is read
 	costs, err := a.Stats.Costs(c.Request().Context(), q, now)
 	if err != nil {
 		return err
 	}
-	costs.FreshTo = a.Pipeline.To()
+	costs.FreshTo = fresh
 	return c.JSON(http.StatusOK, costs)
 }
