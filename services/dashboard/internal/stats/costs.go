@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -86,7 +85,7 @@ var spent = []measure{requests, unpriced, noUsage, input, cached, output, cost}
 func (r *Reader) Costs(ctx context.Context, q CostQuery, now time.Time) (Costs, error) {
 	q.Window = q.Window.Minutes()
 	out := Costs{Window: q.Window, By: q.By, Rows: []CostRow{}}
-	err := store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, q.TenantID, func(tx pgx.Tx) error {
 		s := selection{tenantID: q.TenantID, window: q.Window, filter: q.Filter, coarsest: day}
 		if err := out.totals(ctx, tx, s); err != nil {
 			return err
@@ -117,7 +116,7 @@ func (r *Reader) Costs(ctx context.Context, q CostQuery, now time.Time) (Costs, 
 // EachCost calls each with the rows of costs, all of them, the highest first.
 func (r *Reader) EachCost(ctx context.Context, q CostQuery, each func(CostRow) error) error {
 	q.Window = q.Window.Minutes()
-	err := store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, q.TenantID, func(tx pgx.Tx) error {
 		rows, err := queryCosts(ctx, tx, q, 0)
 		if err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -46,7 +45,7 @@ type Value struct {
 func (r *Reader) Facets(ctx context.Context, tenantID string, w query.Window, f query.Filter) (Facets, error) {
 	out := Facets{Window: w.Minutes(), Facets: []Facet{}}
 	s := selection{tenantID: tenantID, window: out.Window, filter: f, coarsest: day}
-	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, tenantID, func(tx pgx.Tx) error {
 		if err := out.dimensions(ctx, tx, s); err != nil {
 			return err
 		}

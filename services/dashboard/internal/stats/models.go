@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -52,7 +51,7 @@ func (r *Reader) Models(ctx context.Context, tenantID string, w query.Window, f 
 		sums
 	}
 	var all []row
-	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, tenantID, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "WITH g AS ("+src.grouped([]string{"provider AS by_provider", "model AS by_model"}, ms)+`)
 			SELECT by_provider AS provider, by_model AS model, `+per1k+`,
 			       (sum(output) * 1000000 / nullif(sum(duration), 0))::float8 AS output_per_s, `+totals(ms)+`

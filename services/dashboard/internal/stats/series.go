@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -90,7 +89,7 @@ func (r *Reader) Timeseries(ctx context.Context, q SeriesQuery, now time.Time) (
 	ax := axisOf(w, s.finest(), MaxPoints)
 	s.coarsest = ax.step
 	ts := Timeseries{Window: w, StepS: int64(ax.step / time.Second), T: ax.t, PartialLast: ax.partial(now)}
-	err := store.InTenant(ctx, r.db, q.TenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, q.TenantID, func(tx pgx.Tx) error {
 		groups, err := readGroups(ctx, tx, s, key, q.Metric, ax)
 		if err != nil {
 			return err

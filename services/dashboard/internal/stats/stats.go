@@ -13,10 +13,15 @@ import (
 )
 
 // Reader reads sums through a pool of the role loom_dashboard.
-type Reader struct{ db *pgxpool.Pool }
+type Reader struct {
+	db    *pgxpool.Pool
+	turns *turns
+}
 
 // NewReader takes the pool.
-func NewReader(db *pgxpool.Pool) *Reader { return &Reader{db: db} }
+func NewReader(db *pgxpool.Pool) *Reader {
+	return &Reader{db: db, turns: newTurns(int(db.Config().MaxConns))}
+}
 
 const (
 	hour = time.Hour

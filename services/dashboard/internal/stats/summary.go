@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"loom.internal/pkg/store"
 	"loom.internal/services/dashboard/internal/query"
 )
 
@@ -88,7 +87,7 @@ func (r *Reader) Summary(ctx context.Context, tenantID string, w query.Window, f
 	ax := axisOf(w, s.finest(), maxSpark)
 	var current, before sums
 	spark := Spark{T: ax.t, PartialLast: ax.partial(now)}
-	err := store.InTenant(ctx, r.db, tenantID, func(tx pgx.Tx) error {
+	err := r.read(ctx, tenantID, func(tx pgx.Tx) error {
 		var err error
 		if current, err = spark.read(ctx, tx, s, ax); err != nil {
 			return err
