@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"loom.internal/pkg/manifest"
+	"loom.internal/pkg/tenant"
 	"loom.internal/pkg/testkit"
 	"loom.internal/services/dashboard"
 	"loom.internal/services/dashboard/internal/auth"
@@ -188,6 +190,22 @@ func TestTailEndsWithItsSession(t *testing.T) {
 	}
 	r.insert(t, r.trace(time.Now()))
 	admin.trace(t) // is not concerned
+}
+
+// A key that may not read traces any longer does not go on to.
+func TestTailEndsWithItsScope(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w := r.watch(t, r.acme, "", nil)
+	_, err := r.Apply(t.Context(), &manifest.Manifest{Tenants: []manifest.Tenant{
+		{ID: "acme", Name: "Acme", Keys: []manifest.Key{{Name: "all", Scopes: []tenant.Scope{tenant.ScopeChat}}}},
+	}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := w.next(t); ok {
+		t.Errorf("got %+v, want the end", e)
+	}
 }
 
 // Streams do not hold up a service that stops, however long it lets requests go on.

@@ -81,16 +81,20 @@ func (a *Authenticator) session(ctx context.Context, id string) (*Principal, err
 }
 
 // Still fails with tenant.ErrUnauthorized when p, which was good at the start of a long
-// request, is no longer: its key is revoked or has expired, or its session has ended. To
-// ask is no use of the session.
-func (a *Authenticator) Still(ctx context.Context, p *Principal) (err error) {
+// request, is no longer: its key is revoked, has expired or has lost the scope, or its
+// session has ended. To ask is no use of the session.
+func (a *Authenticator) Still(ctx context.Context, p *Principal, scope tenant.Scope) (err error) {
+	var now *Principal
 	switch {
 	case p.Session != nil:
-		_, _, err = a.look(ctx, p.Session)
+		now, _, err = a.look(ctx, p.Session)
 	case p.Admin:
-		_, err = a.adminKey(ctx, `id = $1`, p.KeyID)
+		now, err = a.adminKey(ctx, `id = $1`, p.KeyID)
 	default:
-		_, err = a.tenantKey(ctx, `k.id = $1`, p.KeyID)
+		now, err = a.tenantKey(ctx, `k.id = $1`, p.KeyID)
+	}
+	if err == nil && !now.Has(scope) {
+		return tenant.ErrUnauthorized
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,9 +11,6 @@ import (
 	"loom.internal/services/dashboard/internal/tail"
 	"loom.internal/services/dashboard/internal/traces"
 )
-
-// sendLimit is how long a client may take to receive an event before it counts as gone.
-const sendLimit = 10 * time.Second
 
 func (a *API) tailTraces(c echo.Context) error {
 	p := paramsOf(c)
@@ -39,26 +35,17 @@ func (a *API) tailTraces(c echo.Context) error {
 	h.Set(echo.HeaderContentType, "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // a proxy is not to wait for more
 	c.Response().WriteHeader(http.StatusOK)
-	wire := http.NewResponseController(c.Response())
+	out := newSender(c)
+	defer out.Done()
 	caller := principal(c)
-	err := s.Run(ctx, tail.Client{
-		Write: func(event []byte) error {
-			if err := wire.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
-				return err
-			}
-			if _, err := c.Response().Write(event); err != nil {
-				return err
-			}
-			return wire.Flush()
-		},
+	return s.Run(ctx, tail.Client{
+		Write: out.Now,
 		Check: func(ctx context.Context) error {
 			// A database that is away says nothing against the caller.
-			if err := a.Auth.Still(ctx, caller); errors.Is(err, tenant.ErrUnauthorized) {
+			if err := a.Auth.Still(ctx, caller, tenant.ScopeTracesRead); errors.Is(err, tenant.ErrUnauthorized) {
 				return err
 			}
 			return nil
 		},
 	})
-	_ = wire.SetWriteDeadline(time.Time{}) // for what follows on the connection
-	return err
 }

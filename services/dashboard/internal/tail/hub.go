@@ -179,6 +179,13 @@ func (h *Hub) poll(ctx context.Context, tenantID string, seen time.Time) (p poll
 	return p, err
 }
 
+// now is the time by which traces are recorded.
+func (h *Hub) now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollLimit)
+	defer cancel()
+	return h.source.Now(ctx)
+}
+
 // hand gives a poll to the streams that can take it; the others are told that they missed some.
 func (h *Hub) hand(f *feed, p poll) {
 	h.mu.Lock()

@@ -25,12 +25,13 @@ type Stream struct {
 	Filter   query.Filter
 	After    *traces.Place // where to go on; nil: what is recorded from now on
 
-	hub    *Hub
-	from   time.Time // what was recorded before is not for it
-	polls  chan poll
-	ended  chan struct{}        // closed when the service stops
-	sent   map[string]time.Time // when traces were recorded that it has had lately, by id
-	missed bool                 // guarded by hub.mu
+	hub     *Hub
+	from    time.Time // what was recorded before is not for it
+	polls   chan poll
+	ended   chan struct{}        // closed when the service stops
+	sent    map[string]time.Time // when traces were recorded that it has had lately, by id
+	checked time.Time            // when it was last asked whether the client may watch
+	missed  bool                 // guarded by hub.mu
 }
 
 // Client is where a stream goes.
@@ -42,11 +43,11 @@ type Client struct {
 // Open gives s its place, which Close takes back. It fails with ErrFull, ErrStopped, or
 // where Postgres is away.
 func (h *Hub) Open(ctx context.Context, s *Stream) error {
-	now, err := h.source.Now(ctx)
+	now, err := h.now(ctx)
 	if err != nil {
 		return err
 	}
-	s.hub, s.from, s.polls, s.ended, s.sent = h, now, make(chan poll, queued), make(chan struct{}), map[string]time.Time{}
+	s.hub, s.from, s.polls, s.ended, s.sent, s.checked = h, now, make(chan poll, queued), make(chan struct{}), map[string]time.Time{}, time.Now()
 	return h.join(s)
 }
 
@@ -59,7 +60,7 @@ func (s *Stream) Run(ctx context.Context, c Client) error {
 	if s.After == nil {
 		s.hub.listen(s) //nolint:contextcheck // what it starts is not of this request
 	}
-	if err := c.Write([]byte(":\n\n")); err != nil { // so that a client knows that it is heard
+	if err := s.write(ctx, c, []byte(":\n\n")); err != nil { // so that a client knows that it is heard
 		return err
 	}
 	if s.After != nil {
@@ -83,11 +84,11 @@ func (s *Stream) Run(ctx context.Context, c Client) error {
 		case <-s.ended:
 			return ErrStopped
 		case p := <-s.polls:
-			err = s.take(p, c)
+			err = s.take(ctx, p, c)
 		case <-beat.C:
-			err = c.Write([]byte(":\n\n"))
+			err = s.write(ctx, c, []byte(":\n\n"))
 		case <-check.C:
-			err = c.Check(ctx)
+			err = s.check(ctx, c)
 		}
 		if err != nil {
 			return err
@@ -101,11 +102,10 @@ func (s *Stream) resume(ctx context.Context, c Client) error {
 	from := s.After.At.Add(-overlap)
 	if oldest := s.from.Add(-resumeLimit); s.After.At.Before(oldest) {
 		from = oldest
-		if err := c.Write([]byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
+		if err := s.write(ctx, c, []byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
 			return err
 		}
 	}
-	check := time.Now()
 	for {
 		to, err := s.catchUp(ctx, c, from)
 		if err != nil {
@@ -116,18 +116,12 @@ func (s *Stream) resume(ctx context.Context, c Client) error {
 			return nil
 		}
 		from = to.Add(-overlap)
-		if time.Since(check) >= checkEvery {
-			check = time.Now()
-			if err := c.Check(ctx); err != nil {
-				return err
-			}
-		}
 	}
 }
 
 // catchUp sends all that was recorded from a time up to now, and returns when that was.
 func (s *Stream) catchUp(ctx context.Context, c Client, from time.Time) (now time.Time, err error) {
-	if now, err = s.hub.source.Now(ctx); err != nil {
+	if now, err = s.hub.now(ctx); err != nil {
 		return now, err
 	}
 	for at := (traces.Place{At: from}); at.At.Before(now); {
@@ -136,13 +130,16 @@ func (s *Stream) catchUp(ctx context.Context, c Client, from time.Time) (now tim
 			return now, ErrStopped
 		default:
 		}
+		if err := s.checkAgain(ctx, c); err != nil {
+			return now, err
+		}
 		until := at.At.Add(slice)
-		all, err := s.hub.source.After(ctx, s.TenantID, at, until, maxSlice)
+		all, err := s.after(ctx, at, until)
 		if err != nil {
 			return now, err
 		}
 		for _, t := range s.fresh(all) {
-			if err := send(c, t); err != nil {
+			if err := s.send(ctx, c, t); err != nil {
 				return now, err
 			}
 		}
@@ -155,21 +152,21 @@ func (s *Stream) catchUp(ctx context.Context, c Client, from time.Time) (now tim
 }
 
 // take sends what is new to s of a poll, and how many of them it does not send.
-func (s *Stream) take(p poll, c Client) error {
+func (s *Stream) take(ctx context.Context, p poll, c Client) error {
 	fresh := s.fresh(p.traces)
 	dropped := max(0, len(fresh)-maxRate)
 	switch {
 	case p.lost:
-		if err := c.Write([]byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
+		if err := s.write(ctx, c, []byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
 			return err
 		}
 	case dropped > 0:
-		if err := c.Write(fmt.Appendf(nil, "event: dropped\ndata: {\"n\":%d}\n\n", dropped)); err != nil {
+		if err := s.write(ctx, c, fmt.Appendf(nil, "event: dropped\ndata: {\"n\":%d}\n\n", dropped)); err != nil {
 			return err
 		}
 	}
 	for _, t := range fresh[dropped:] {
-		if err := send(c, t); err != nil {
+		if err := s.send(ctx, c, t); err != nil {
 			return err
 		}
 	}
@@ -201,10 +198,42 @@ func (s *Stream) forget(now time.Time) {
 	}
 }
 
-func send(c Client, t traces.Recorded) error {
+// after reads a slice of what was recorded.
+func (s *Stream) after(ctx context.Context, place traces.Place, until time.Time) ([]traces.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollLimit)
+	defer cancel()
+	return s.hub.source.After(ctx, s.TenantID, place, until, maxSlice)
+}
+
+func (s *Stream) send(ctx context.Context, c Client, t traces.Recorded) error {
 	data, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	return c.Write(fmt.Appendf(nil, "event: trace\nid: %s\ndata: %s\n\n", t.Place(), data))
+	return s.write(ctx, c, fmt.Appendf(nil, "event: trace\nid: %s\ndata: %s\n\n", t.Place(), data))
+}
+
+// write sends an event. However slow the client is, it gets none for long that it may not
+// have any longer.
+func (s *Stream) write(ctx context.Context, c Client, event []byte) error {
+	if err := s.checkAgain(ctx, c); err != nil {
+		return err
+	}
+	return c.Write(event)
+}
+
+// checkAgain is check, unless that was lately.
+func (s *Stream) checkAgain(ctx context.Context, c Client) error {
+	if time.Since(s.checked) < checkEvery {
+		return nil
+	}
+	return s.check(ctx, c)
+}
+
+// check asks whether the client may go on.
+func (s *Stream) check(ctx context.Context, c Client) error {
+	ctx, cancel := context.WithTimeout(ctx, pollLimit)
+	defer cancel()
+	s.checked = time.Now()
+	return c.Check(ctx)
 }

@@ -94,6 +94,7 @@ type client struct {
 	events []string
 	revoke atomic.Bool
 	block  chan struct{} // it takes nothing until this is closed
+	pause  time.Duration // that an event takes
 	done   chan error
 }
 
@@ -101,6 +102,7 @@ func (c *client) Write(event []byte) error {
 	if c.block != nil {
 		<-c.block
 	}
+	time.Sleep(c.pause) //nolint:forbidigo // the clock of the bubble
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events = append(c.events, string(event))
@@ -355,6 +357,28 @@ func TestEnds(t *testing.T) {
 		ids := b.record(1, 0)
 		wait(2 * time.Second)
 		same(t, "again", again.got(), ids)
+	})
+}
+
+// Who catches up slowly does not get what was recorded after he lost the right to it.
+func TestEndsWhileItCatchesUp(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, b *bench) { //nolint:thelper // the test itself
+		b.record(1, 30*time.Minute)
+		place := b.rows[0].Place()
+		b.record(1000, 20*time.Minute)
+		c := b.open(t, &tail.Stream{After: &place}, &client{pause: time.Second})
+		wait(10*time.Second + time.Millisecond)
+		c.revoke.Store(true)
+		wait(7 * time.Second)
+		select {
+		case err := <-c.done:
+			if !errors.Is(err, tenant.ErrUnauthorized) {
+				t.Errorf("got %v", err)
+			}
+		default:
+			t.Errorf("got %d traces, and more to come", len(c.got()))
+		}
 	})
 }
 
