@@ -19,12 +19,13 @@ import (
 
 const playing = "/api/v1/playground/chat/completions"
 
-// withGateway is a rig whose playground asks a gateway of the test's own.
+// withGateway is a rig whose playground asks a gateway of the test's own, at an address
+// that ends as people write it, too.
 func withGateway(t *testing.T, answer http.HandlerFunc) *rig {
 	t.Helper()
 	srv := httptest.NewServer(answer)
 	t.Cleanup(srv.Close)
-	return newRig(t, func(c *dashboard.Config) { c.PlaygroundURL = srv.URL })
+	return newRig(t, func(c *dashboard.Config) { c.PlaygroundURL = srv.URL + "/" })
 }
 
 // play is a chat completion of a browser that has a session and sends all that browsers do.

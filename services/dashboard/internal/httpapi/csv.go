@@ -22,7 +22,9 @@ func (a *API) costsCSV(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 	h.Set(echo.HeaderContentDisposition, `attachment; filename="costs.csv"`)
-	out := csv.NewWriter(c.Response())
+	to := newSender(c)
+	defer to.Done()
+	out := csv.NewWriter(to)
 	// Nothing is sent before the buffer is full: until then an error is an answer of its own.
 	err = out.Write([]string{
 		"key", "label", "cost_usd", "previous_usd", "share", "requests", "unpriced", "tokens_in", "cached_tokens", "tokens_out", "per_1k_usd",

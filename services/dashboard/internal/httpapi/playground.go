@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -55,7 +56,7 @@ func (a *API) playground(c echo.Context) error {
 		return err
 	}
 	ctx := in.Context()
-	out, err := http.NewRequestWithContext(ctx, http.MethodPost, a.PlaygroundURL+"/v1/chat/completions", bytes.NewReader(body))
+	out, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.PlaygroundURL, "/")+"/v1/chat/completions", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,9 @@ func (a *API) playground(c echo.Context) error {
 		h.Set(playTraceID, id)
 	}
 	c.Response().WriteHeader(resp.StatusCode)
-	if err := copyNow(c.Response(), resp.Body); err != nil {
+	to := newSender(c)
+	defer to.Done()
+	if err := copyNow(to, resp.Body); err != nil {
 		a.Log.LogAttrs(ctx, slog.LevelDebug, "answer of the playground cut short", slog.Any("error", err), slog.String("request_id", idOf(c)))
 		panic(http.ErrAbortHandler) // so that nobody takes it for whole
 	}
@@ -96,15 +99,12 @@ func unreachable(ctx context.Context, err error) error {
 var errGateway = errors.New("no gateway answers")
 
 // copyNow copies what comes as it comes.
-func copyNow(to *echo.Response, from io.Reader) error {
+func copyNow(to *sender, from io.Reader) error {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
-				return err
-			}
-			if err := http.NewResponseController(to).Flush(); err != nil {
+			if err := to.Now(buf[:n]); err != nil {
 				return err
 			}
 		}
