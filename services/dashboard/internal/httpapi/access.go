@@ -102,32 +102,42 @@ func requestID(r *http.Request) string {
 func (a *API) access(r route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if err := a.origin.Check(c.Request()); err != nil {
-				return &apiError{http.StatusForbidden, "cross_origin", "the request comes from another site", nil}
-			}
-			if r.need.public {
-				return next(c)
-			}
-			p, err := a.Auth.Request(c.Request())
-			if err != nil {
+			if err := a.admit(c, r); err != nil {
 				return err
-			}
-			c.Set(ctxPrincipal, p)
-			if r.need.admin && !p.Admin {
-				return &apiError{http.StatusForbidden, "forbidden", "this takes an admin key", nil}
-			}
-			if r.need.scope != "" {
-				if err := a.chooseTenant(c, p, r.need.scope); err != nil {
-					return err
-				}
 			}
 			return next(c)
 		}
 	}
 }
 
+// admit settles who the caller is and that r is for him, in bounded time also where the
+// rest of the request has no limit.
+func (a *API) admit(c echo.Context, r route) error {
+	if err := a.origin.Check(c.Request()); err != nil {
+		return &apiError{http.StatusForbidden, "cross_origin", "the request comes from another site", nil}
+	}
+	if r.need.public {
+		return nil
+	}
+	req := c.Request()
+	ctx, cancel := context.WithTimeout(req.Context(), requestLimit)
+	defer cancel()
+	p, err := a.Auth.Request(req.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	c.Set(ctxPrincipal, p)
+	if r.need.admin && !p.Admin {
+		return &apiError{http.StatusForbidden, "forbidden", "this takes an admin key", nil}
+	}
+	if r.need.scope == "" {
+		return nil
+	}
+	return a.chooseTenant(ctx, c, p, r.need.scope)
+}
+
 // chooseTenant settles whose data is read, and that p may.
-func (a *API) chooseTenant(c echo.Context, p *auth.Principal, scope tenant.Scope) error {
+func (a *API) chooseTenant(ctx context.Context, c echo.Context, p *auth.Principal, scope tenant.Scope) error {
 	named := c.Request().Header.Get(TenantHeader)
 	switch {
 	case p.Admin && named == "":
@@ -136,7 +146,7 @@ func (a *API) chooseTenant(c echo.Context, p *auth.Principal, scope tenant.Scope
 		if !event.ValidTenant(named) {
 			return errNotFound
 		}
-		if _, err := a.Admin.Tenant(c.Request().Context(), named); err != nil {
+		if _, err := a.Admin.Tenant(ctx, named); err != nil {
 			return err
 		}
 		c.Set(ctxTenant, named)
