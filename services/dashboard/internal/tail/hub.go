@@ -3,8 +3,9 @@
 //	Postgres ◀──every second── feed, one a tenant that somebody watches ──▶ streams ──▶ clients
 //
 // A feed reads what was recorded since a little before it last looked: a transaction that
-// began to record earlier than others may have ended later. So streams are given the same
-// trace several times, and tell it apart by its id.
+// began to record earlier than others may have ended later. Every few times it looks as far
+// back as the longest of them may have begun. So streams are given the same trace several
+// times, and tell it apart by its id.
 package tail
 
 import (
@@ -23,7 +24,9 @@ const (
 
 	pollEvery = time.Second
 	pollLimit = 10 * time.Second // for Postgres to answer
-	overlap   = 5 * time.Second  // how long a transaction that records may take
+	overlap   = 5 * time.Second  // how long a transaction that records takes at most as a rule
+	longest   = 30 * time.Second // how long it may take
+	deepEvery = 5                // polls of which one looks back that far
 	maxPoll   = 2000             // traces that are read at a time; of more the last
 	queued    = 4                // polls that wait for a stream; it misses those beyond
 )
@@ -150,9 +153,15 @@ func (h *Hub) read(ctx context.Context, tenantID string, f *feed) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	var seen time.Time // everything recorded before is read
-	for {
-		if p, err := h.poll(ctx, tenantID, seen); err == nil {
-			seen = p.now
+	for shallow := 0; ; shallow++ {
+		back := overlap
+		if shallow >= deepEvery-1 {
+			back = longest + deepEvery*pollEvery
+		}
+		if p, err := h.poll(ctx, tenantID, seen, back); err == nil {
+			if seen = p.now; back > overlap {
+				shallow = -1
+			}
 			h.hand(f, p)
 		} else if ctx.Err() == nil {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "recorded traces not read, trying again", slog.String("tenant_id", tenantID), slog.Any("error", err))
@@ -165,7 +174,7 @@ func (h *Hub) read(ctx context.Context, tenantID string, f *feed) {
 	}
 }
 
-func (h *Hub) poll(ctx context.Context, tenantID string, seen time.Time) (p poll, err error) {
+func (h *Hub) poll(ctx context.Context, tenantID string, seen time.Time, back time.Duration) (p poll, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollLimit)
 	defer cancel()
 	from := seen
@@ -174,7 +183,7 @@ func (h *Hub) poll(ctx context.Context, tenantID string, seen time.Time) (p poll
 			return p, err
 		}
 	}
-	p.traces, p.now, err = h.source.Latest(ctx, tenantID, from.Add(-overlap), maxPoll)
+	p.traces, p.now, err = h.source.Latest(ctx, tenantID, from.Add(-back), maxPoll)
 	p.lost = len(p.traces) == maxPoll && !seen.IsZero() && !p.traces[0].RecordedAt.Before(seen)
 	return p, err
 }

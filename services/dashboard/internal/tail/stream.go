@@ -69,7 +69,7 @@ func (s *Stream) Run(ctx context.Context, c Client) error {
 		}
 		s.hub.listen(s) //nolint:contextcheck // what it starts is not of this request
 		// What was recorded between the last look and now.
-		if _, err := s.catchUp(ctx, c, s.from.Add(-overlap)); err != nil {
+		if _, err := s.catchUp(ctx, c, s.from.Add(-longest)); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (s *Stream) Run(ctx context.Context, c Client) error {
 // resume sends what a client missed, of the last hour. What was recorded just before the
 // last trace it saw may have been committed after it, so some come again.
 func (s *Stream) resume(ctx context.Context, c Client) error {
-	from := s.After.At.Add(-overlap)
+	from := s.After.At.Add(-longest)
 	if oldest := s.from.Add(-resumeLimit); s.After.At.Before(oldest) {
 		from = oldest
 		if err := s.write(ctx, c, []byte("event: dropped\ndata: {\"n\":null}\n\n")); err != nil {
@@ -112,10 +112,10 @@ func (s *Stream) resume(ctx context.Context, c Client) error {
 			return err
 		}
 		// Sending took its time, in which more was recorded.
-		if s.from = to; to.Sub(from) < overlap+pollEvery {
+		if s.from = to; to.Sub(from) < longest+pollEvery {
 			return nil
 		}
-		from = to.Add(-overlap)
+		from = to.Add(-longest)
 	}
 }
 
@@ -192,7 +192,7 @@ func (s *Stream) fresh(all []traces.Recorded) []traces.Recorded {
 // forget lets go of what cannot come again.
 func (s *Stream) forget(now time.Time) {
 	for id, at := range s.sent {
-		if at.Before(now.Add(-2*overlap - 2*queued*pollEvery)) {
+		if at.Before(now.Add(-longest - 2*overlap - 2*queued*pollEvery)) {
 			delete(s.sent, id)
 		}
 	}

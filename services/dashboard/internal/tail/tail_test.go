@@ -216,6 +216,30 @@ func TestEachTraceComesOnce(t *testing.T) {
 	})
 }
 
+// Nor does one get lost of a transaction that took as long as it may.
+func TestLateCommits(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, b *bench) { //nolint:thelper // the test itself
+		b.record(1, 0)
+		place := b.rows[0].Place()
+		wait(time.Minute)
+		c, want := b.open(t, &tail.Stream{}, &client{}), []string(nil)
+		wait(time.Minute)
+		for ago := range 30 {
+			want = append(want, b.record(1, time.Duration(ago)*time.Second)...)
+			wait(time.Second)
+		}
+		late := b.record(1, 0, func(r *traces.Recorded) { r.RecordedAt = place.At.Add(-29 * time.Second) })
+		wait(10 * time.Second)
+		same(t, "watched", c.got(), want)
+		resumed := b.open(t, &tail.Stream{After: &place}, &client{})
+		wait(time.Second)
+		if got := resumed.got(); !slices.Contains(got, late[0]) || len(got) != len(want)+2 {
+			t.Errorf("resumed: got %d traces, want %d", len(got), len(want)+2)
+		}
+	})
+}
+
 func TestFiltersAndLateCosts(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, b *bench) { //nolint:thelper // the test itself
@@ -257,15 +281,15 @@ func TestSlowClient(t *testing.T) {
 		quick := b.open(t, &tail.Stream{}, &client{})
 		slow := b.open(t, &tail.Stream{}, &client{block: make(chan struct{})})
 		var ids []string
-		for range 20 {
+		for range 80 {
 			ids = append(ids, b.record(1, 0)...)
 			wait(time.Second)
 		}
 		same(t, "quick", quick.got(), ids)
 		close(slow.block)
 		wait(5 * time.Second)
-		if len(slow.got()) >= 20 || slow.count(dropped("null")) == 0 {
-			t.Errorf("the slow one got %d traces of 20: %v", len(slow.got()), slow.events)
+		if len(slow.got()) >= 80 || slow.count(dropped("null")) == 0 {
+			t.Errorf("the slow one got %d traces of 80: %v", len(slow.got()), slow.events)
 		}
 	})
 }

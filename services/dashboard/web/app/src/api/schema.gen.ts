@@ -91,7 +91,7 @@ export interface paths {
         };
         /**
          * Traces as they are recorded
-         * @description Server-sent events, from now on or after `Last-Event-ID`. `trace` has a Trace as data and its place as id; a cut stream goes on from there and misses none of the last hour (after that it begins with `dropped`); the latest may come again. `dropped` has `{"n": 12}`: so many traces were left out, since more than 20 a second came, and `n` is null where the number is not known. A comment comes every 15 seconds. At most 20 streams a tenant, else 429. The stream ends with its session.
+         * @description Server-sent events, from now on or after `Last-Event-ID`. `trace` has a Trace as data and its place as id; a cut stream goes on from there and misses none of the last hour (after that it begins with `dropped`); those of half a minute before may come again. `dropped` has `{"n": 12}`: so many traces were left out, since more than 20 a second came, and `n` is null where the number is not known. A comment comes every 15 seconds. At most 20 streams a tenant, else 429. The stream ends with its session, with its key, and where the key loses the scope.
          */
         get: operations["tailTraces"];
         put?: never;
