@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"time"
 
 	"loom.internal/services/dashboard/internal/query"
@@ -33,3 +34,17 @@ func ReadHist(sent []byte) ([]int64, error) {
 	err := h.add(sent)
 	return h.flat(), err
 }
+
+// Turns is turns, for tests.
+type Turns struct{ *turns }
+
+// NewTurns is newTurns, for tests.
+func NewTurns(connections int) Turns { return Turns{newTurns(connections)} }
+
+// Take is take, for tests.
+func (t Turns) Take(ctx context.Context, tenantID string) (func(), error) {
+	return t.take(ctx, tenantID)
+}
+
+// Tenants is how many are remembered.
+func (t Turns) Tenants() int { return len(t.tenants) }
