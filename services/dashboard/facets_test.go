@@ -27,7 +27,7 @@ func TestFacetsAreBounded(t *testing.T) {
 	for i := range 52 {
 		r.insert(t, r.trace(at, func(s *seeded) {
 			s.model = fmt.Sprintf("m%02d", i)
-			s.tags = map[string]string{}
+			s.tags = map[string]string{"no:filter": "can name it"}
 			for name := range min(i+1, 12) { // t00 is most frequent, t11 least
 				s.tags[fmt.Sprintf("t%02d", name)] = fmt.Sprint(i % 3)
 			}

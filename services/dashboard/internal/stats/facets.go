@@ -222,14 +222,15 @@ func readTag(ctx context.Context, tx pgx.Tx, s selection, name string) (Facet, e
 	return facet, nil
 }
 
-// readTags counts the values of the most frequent tags that the filter says nothing of.
+// readTags counts the values of the most frequent tags that the filter says nothing of,
+// without those that no filter can name: it ends a name at its first colon.
 func readTags(ctx context.Context, tx pgx.Tx, s selection, names int) ([]Facet, error) {
 	if names <= 0 {
 		return nil, nil
 	}
 	args := pgx.NamedArgs{"tenant": s.tenantID, "most": maxValues, "names": names, "look": maxLookedAt, "known": tagNames(s.filter)}
 	rows, err := tx.Query(ctx, "WITH RECURSIVE "+s.everyTag(args)+`, names AS (
-		    SELECT tag FROM t WHERE tag <> ALL (@known::text[]) GROUP BY tag ORDER BY sum(requests) DESC, tag LIMIT @names
+		    SELECT tag FROM t WHERE tag <> ALL (@known::text[]) AND position(':' IN tag) = 0 GROUP BY tag ORDER BY sum(requests) DESC, tag LIMIT @names
 		), v AS (
 		    SELECT tag AS dim, value, sum(requests)::bigint AS requests FROM t JOIN names USING (tag) GROUP BY tag, value
 		)`+ranked, args)

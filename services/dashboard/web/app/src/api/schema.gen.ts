@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * Which values there are to filter by
-         * @description For each dimension its most frequent values, at most 50, counted without the filter on that dimension itself. Tags are one dimension a name, the ten most frequent names.
+         * @description For each dimension its most frequent values, at most 50, counted without the filter on that dimension itself. Tags are one dimension a name, the ten most frequent names; one with a colon in it cannot be filtered by.
          */
         get: operations["getFacets"];
         put?: never;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { added, applied, carried, clean, filtered, filtersOf, noFilters, parse, stringify, toggled, withoutFilters, type Search } from "./search";
+import { added, applied, carried, clean, filtered, filtersOf, nameable, noFilters, parse, stringify, toggled, type Search, withoutFilters } from "./search";
 
 const roundTrip = (s: Search) => clean(parse(stringify({ ...s })));
 
@@ -73,4 +73,9 @@ test("what is filtered by is told value by value, each with a way to take it awa
     { name: "min_latency_ms", value: "5", without: { min_latency_ms: undefined } },
   ]);
   expect(applied({ range: "1h" })).toEqual([]);
+});
+
+test("a filter can name a tag without a colon in its name", () => {
+  expect(nameable("env")).toBe(true);
+  expect(nameable("a:b")).toBe(false);
 });

@@ -237,3 +237,6 @@ function instant(v: unknown): string | undefined {
   const n = Date.parse(t);
   return Number.isNaN(n) ? undefined : new Date(n).toISOString();
 }
+
+/** nameable says whether a filter can name a tag: the name ends at the first colon. */
+export const nameable = (tag: string) => !tag.includes(":");

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { TraceDetail } from "../api/client";
 import { bytes, exactTime, int, ms, unknown } from "../lib/format";
-import { added } from "../lib/search";
+import { added, nameable } from "../lib/search";
 import { useNarrow, useSearchState } from "../route";
 import { Json } from "./text";
 
@@ -33,7 +33,13 @@ export function MetadataTab({ trace: t }: { trace: TraceDetail }) {
         <Entry name="Region">{t.region}</Entry>
         <Entry name="Tags">
           {Object.entries(t.tags).map(([k, v]) => (
-            <button key={k} className="tag" onClick={() => narrow(added(search, "tag", `${k}:${v}`))} title="Show only this tag">
+            <button
+              key={k}
+              className="tag"
+              disabled={!nameable(k)}
+              onClick={() => narrow(added(search, "tag", `${k}:${v}`))}
+              title="Show only this tag"
+            >
               {k}:{v}
             </button>
           ))}

@@ -2,7 +2,7 @@ import { memo } from "react";
 import type { Trace } from "../../api/client";
 import type { ColumnID } from "../../lib/columns";
 import { clock, compact, day, exactTime, ms } from "../../lib/format";
-import type { ListFilter } from "../../lib/search";
+import { nameable, type ListFilter } from "../../lib/search";
 import { Icon } from "../icons";
 import { Cost, LatencyBar, Provider, Status } from "../trace-bits";
 
@@ -78,7 +78,15 @@ function cell(id: ColumnID, t: Trace, longest: number) {
       return (
         <div role="gridcell" key={id} className="tags" title={Object.entries(t.tags).map(([k, v]) => `${k}:${v}`).join("\n")}>
           {Object.entries(t.tags).map(([k, v]) => (
-            <button key={k} tabIndex={-1} className="tag" data-filter="tag" data-value={`${k}:${v}`} title={`Only ${k}:${v}`}>
+            <button
+              key={k}
+              tabIndex={-1}
+              className="tag"
+              disabled={!nameable(k)}
+              data-filter="tag"
+              data-value={`${k}:${v}`}
+              title={`Only ${k}:${v}`}
+            >
               {k}:{v}
             </button>
           ))}
