@@ -55,7 +55,7 @@ func TestTracesOfAGatewayThatIsGone(t *testing.T) {
 	}
 	w.eventually("adopted", func() bool { return w.metric("loom_gateway_spools_adopted_total") == 1 })
 	equal(t, "segments of the one that is gone", w.segments("gw-000"), 0)
-	equal(t, "orphaned", w.metric("loom_gateway_spools_orphaned"), 0)
+	w.within(40*time.Second, "seen that nothing is left", func() bool { return w.metric("loom_gateway_spools_orphaned") == 0 })
 	w.eventually("own spool empty", func() bool { return w.metric("loom_gateway_spool_events") == 0 })
 	equal(t, "second, afterwards", w.chat(demoChat).status, 200)
 }
