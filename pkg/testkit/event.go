@@ -19,7 +19,8 @@ import (
 
 const (
 	pollEvery = 20 * time.Millisecond
-	pollLimit = 30 * time.Second
+	// More than a consumer has to acknowledge: what it lost in a burst comes again then.
+	pollLimit = time.Minute
 )
 
 var published atomic.Int64
