@@ -4,7 +4,7 @@
 import { conversation, toolNames, type Media, type Part, type Turn } from "./conversation";
 import { maxInline } from "./curl";
 import { pretty } from "./json";
-import { isStream, read } from "./sse";
+import { isStream, read } from "./event-stream";
 
 /** A body as the API gives it. */
 export interface Recorded {

@@ -2,7 +2,7 @@
 // send (messages, content parts, tool calls), answers (choices, or a stream's chunks), and
 // block-shaped messages. What it does not know becomes JSON, so nothing is hidden.
 
-import { isStream, read } from "./sse";
+import { isStream, read } from "./event-stream";
 
 export type Role = "system" | "user" | "assistant" | "tool" | "other";
 

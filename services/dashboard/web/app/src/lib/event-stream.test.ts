@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { EventParser, events, type ServerEvent } from "./event-stream";
+import { EventParser, events, isStream, read, type ServerEvent } from "./event-stream";
 
 const all = (...pieces: string[]): ServerEvent[] => {
   const p = new EventParser();
@@ -74,5 +74,28 @@ describe("events", () => {
       break;
     }
     expect(canceled).toBe(true);
+  });
+});
+
+describe("a recorded stream", () => {
+  test("events with names, several lines, comments and any line end", () => {
+    expect(read(": hello\n\nevent: a\r\ndata: 1\r\ndata:2\r\n\r\ndata: [DONE]\n\n")).toEqual([
+      { event: "a", data: "1\n2", id: "" },
+      { event: "message", data: "[DONE]", id: "" },
+    ]);
+  });
+
+  test("one that was cut keeps its last event", () => {
+    for (const end of ["", "\n", "\r"]) expect(read('data: {"a":' + end)).toEqual([{ event: "message", data: '{"a":', id: "" }]);
+    expect(read("")).toEqual([]);
+  });
+
+  test("events longer than a live stream may have", () => {
+    expect(read(`data: ${"x".repeat(5 << 20)}`)[0]?.data.length).toBe(5 << 20);
+  });
+
+  test("what is one and what is not", () => {
+    for (const s of ["data: {}", "\nevent: x", ": ping\n", "id: 1\n"]) expect(isStream(s)).toBe(true);
+    for (const s of ["", "{}", "<html>", '"data: x"']) expect(isStream(s)).toBe(false);
   });
 });

@@ -94,3 +94,9 @@ export async function* events(body: ReadableStream<Uint8Array>, beat?: () => voi
     await reader.cancel().catch(() => undefined); // whoever stops reading wants no more of it
   }
 }
+
+/** isStream says that a text is a recorded stream, going by its first line that says anything. */
+export const isStream = (text: string) => /^\s*(?:data|event|id|retry|):/.test(text.slice(0, 1000));
+
+/** read splits a recorded stream into its events; one that was cut off at its end counts. */
+export const read = (stream: string): ServerEvent[] => new EventParser().push(`${stream}\n\n`);

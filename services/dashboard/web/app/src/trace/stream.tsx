@@ -66,7 +66,7 @@ function Chunks({ total, source }: { total: number; source: Source }) {
         {chunks.map((c, i) => (
           <li key={i}>
             <span className="number dim">{int(i + 1)}</span>
-            <span className="mono dim">{c.event || "data"}</span>
+            <span className="mono dim">{c.event === "message" ? "data" : c.event}</span>
             <code className="ellipsis">{c.data}</code>
             <span className="number dim">{bytes(c.bytes)}</span>
           </li>
