@@ -3,15 +3,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"loom.internal/pkg/httpserve"
 	"loom.internal/pkg/telemetry"
 )
 
@@ -23,10 +21,7 @@ const (
 
 func main() {
 	telemetry.SilenceStandardLog()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal kills at once
-	err := newRoot().ExecuteContext(ctx)
+	err := newRoot().ExecuteContext(httpserve.UntilSignal())
 	if err == nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,12 @@ import (
 	"loom.internal/pkg/httpserve"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if _, child := os.LookupEnv(stopping); child {
+		stopForEver()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 type valueKey struct{}
 
