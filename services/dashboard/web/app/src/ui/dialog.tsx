@@ -16,7 +16,19 @@ export function Dialog({ label, className, onClose, children }: Props) {
     return () => d?.close();
   }, []);
   return (
-    <dialog ref={dialog} aria-label={label} className={`dialog ${className}`} onClose={onClose} onClick={(e) => e.target === e.currentTarget && onClose()}>
+    <dialog
+      ref={dialog}
+      aria-label={label}
+      className={`dialog ${className}`}
+      onClose={onClose}
+      onClick={(e) => e.target === e.currentTarget && onClose()}
+      onKeyDown={(e) => {
+        if (e.key !== "Escape") return;
+        // The browser would close at once and tell of it later: a Ctrl+K in between would be lost.
+        e.preventDefault();
+        onClose();
+      }}
+    >
       <div className="dialog-body">{children}</div>
     </dialog>
   );
