@@ -99,7 +99,8 @@ func TestVerifyComplete(t *testing.T) {
 	if got := r.verify(t); got.State != "complete" || len(got.Days) != 2 || len(got.Findings) != 0 {
 		t.Errorf("of nothing: got %+v", got)
 	}
-	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
+	r.clock.forward(time.Hour) // maybe into the next day
+	noon := r.clock.now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
 	for i := range 40 {
 		r.insert(t, r.trace(noon.Add(time.Duration(i)*17*time.Second), func(s *seeded) {
 			s.latency, s.ttft = rand.Int64N(1<<rand.IntN(40)+1), rand.Int64N(1<<rand.IntN(20)+1)
@@ -112,7 +113,6 @@ func TestVerifyComplete(t *testing.T) {
 		}))
 	}
 	r.produced(t, "gw-whole", "{[1,41)}", time.Now())
-	r.clock.forward(time.Hour)
 	got := r.verify(t)
 	if got.State != "complete" || got.Days[1].Traces != 40 || got.Days[1].Facts != 40 || got.Days[1].Rollups == 0 {
 		t.Errorf("got %+v", got)
