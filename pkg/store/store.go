@@ -83,14 +83,18 @@ func Wait(ctx context.Context, pool *pgxpool.Pool, opt Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	var last error // the newest failure that says more than that ctx ended
 	for attempt, delay := 1, firstRetry; ; attempt, delay = attempt+1, min(2*delay, lastRetry) {
 		err := Wrap(ping(ctx, pool))
 		report(err)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("wait for the database: %w: last attempt: %w", ctx.Err(), err)
+			return fmt.Errorf("wait for the database: %w: last attempt: %w", ctx.Err(), last)
 		}
 		log.WarnContext(ctx, "database not reachable, will try again",
 			slog.Int("attempt", attempt), slog.Duration("in", delay), slog.Any("error", err))
@@ -99,7 +103,7 @@ func Wait(ctx context.Context, pool *pgxpool.Pool, opt Options) error {
 		case <-retry.C:
 		case <-ctx.Done():
 			retry.Stop()
-			return fmt.Errorf("wait for the database: %w: last attempt: %w", ctx.Err(), err)
+			return fmt.Errorf("wait for the database: %w: last attempt: %w", ctx.Err(), last)
 		}
 	}
 }
