@@ -177,6 +177,9 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+// few rows of a partition are on some ten pages; a whole day of fill is far more.
+const few = 500
+
 // checkPlan runs a statement again to see how, and notes whose days it looks at.
 func (r *rig) checkPlan(t *testing.T, path string, q pgx.TraceQueryStartData, seen map[string]bool) {
 	t.Helper()
@@ -202,7 +205,8 @@ func (r *rig) checkPlan(t *testing.T, path string, q pgx.TraceQueryStartData, se
 			return
 		}
 		seen[part[2]] = true
-		if n.Type == "Seq Scan" && n.Rows+n.Left > 0 {
+		// What is on a few pages, as that of a day that has just begun, is best read whole.
+		if n.Type == "Seq Scan" && n.Rows+n.Left > few {
 			t.Errorf("%s: reads all of %s:\n%s\n%s", path, n.Relation, q.SQL, text)
 		}
 		if part[1] == "trace_bodies" && !strings.HasPrefix(path, "traces/") {
