@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,14 +41,19 @@ func Base(ctx context.Context) context.Context {
 type Options struct {
 	Drain   time.Duration // how long open requests may go on after ctx has ended; 10 s when 0
 	Log     *slog.Logger  // hears of drains that took too long; the server's own complaints at debug
-	OnDrain func()        // called once when draining starts: the place to turn readiness off
+	OnDrain func()        // called once when ctx has ended: the place to turn readiness off
+	// Delay is how long requests are still taken after OnDrain, until those who ask for
+	// readiness have learned of it. Connections that wait to be taken when a port closes are
+	// reset, whatever was sent on them.
+	Delay time.Duration
 }
 
 // Run serves h on ln, over HTTP/1.1 and unencrypted HTTP/2, until ctx ends or
 // ln fails, and closes ln. There is no write timeout: answers may stream for
 // as long as they take.
 //
-// When ctx ends, Run stops accepting and lets requests go on for Drain. Then it
+// When ctx ends, Run goes on for Delay, with a `Connection: close` on every HTTP/1.1
+// answer. Then it stops accepting and lets requests go on for Drain. Then it
 // cancels the contexts of those left, with the cause [ErrShutdown], waits at
 // most as long again (5 s at the longest) for their handlers, and closes their
 // connections. It returns nil: a stop that was asked for is no error. Request
@@ -61,19 +67,29 @@ func Run(ctx context.Context, ln net.Listener, h http.Handler, opt Options) erro
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(ErrShutdown)
-	srv := newServer(context.WithValue(base, baseKey{}, base), h, opt.Log)
+	var leaving atomic.Bool
+	srv := newServer(context.WithValue(base, baseKey{}, base), sayClose(h, &leaving), opt.Log)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-
-	select {
-	case err := <-served:
+	failed := func(err error) error {
 		cancel(ErrShutdown)
 		_ = srv.Close()
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	}
+
+	select {
+	case err := <-served:
+		return failed(err)
 	case <-ctx.Done():
 	}
 	if opt.OnDrain != nil {
 		opt.OnDrain()
+	}
+	leaving.Store(true)
+	select {
+	case err := <-served:
+		return failed(err)
+	case <-time.After(opt.Delay):
 	}
 	if !shutdown(base, srv, opt.Drain) {
 		opt.Log.WarnContext(base, "ending requests that outlived the drain", slog.Duration("drain", opt.Drain))
@@ -88,6 +104,17 @@ func Run(ctx context.Context, ln net.Listener, h http.Handler, opt Options) erro
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// sayClose asks clients not to come back on their connection, once leaving is set. Of
+// HTTP/2, Shutdown itself tells them.
+func sayClose(h http.Handler, leaving *atomic.Bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func newServer(base context.Context, h http.Handler, log *slog.Logger) *http.Server {

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"loom.internal/pkg/httpserve"
 )
@@ -191,6 +193,81 @@ func waitRefused(t *testing.T, addr string) {
 		case <-limit:
 			t.Fatal("the listener stays open while draining")
 		}
+	}
+}
+
+// Whoever stops sending when it learns that the server is not ready any more, loses nothing.
+func TestDelay(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "whole") })
+	for round := range 5 {
+		learned := make(chan struct{})
+		s := start(t, h, httpserve.Options{Delay: time.Second, OnDrain: func() { close(learned) }})
+		kept := clients(t)["http1"]
+		if res := get(t, kept, s.url); res.Close {
+			t.Fatal("before the end: the connection is closed after one request")
+		} else if _, err := io.ReadAll(res.Body); err != nil {
+			t.Fatal(err)
+		}
+		var answered atomic.Int64
+		busy := make(chan struct{})
+		var all errgroup.Group
+		for range 16 {
+			all.Go(func() error {
+				c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+				for {
+					select {
+					case <-learned:
+						return nil
+					default:
+					}
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url, strings.NewReader("asked"))
+					if err != nil {
+						return err
+					}
+					res, err := c.Do(req)
+					if err != nil {
+						return err
+					}
+					b, err := io.ReadAll(res.Body)
+					_ = res.Body.Close()
+					if err != nil || string(b) != "whole" {
+						return fmt.Errorf("got %q, %w", b, err)
+					}
+					if answered.Add(1) == 100 {
+						close(busy)
+					}
+				}
+			})
+		}
+		select {
+		case <-busy:
+		case <-time.After(10 * time.Second):
+			t.Error("few are answered")
+		}
+		s.stop()
+		if err := all.Wait(); err != nil || answered.Load() == 0 {
+			t.Errorf("round %d: a request after %d was lost: %v", round, answered.Load(), err)
+		}
+		if res := get(t, kept, s.url); !res.Close {
+			t.Error("during the delay: the client is not asked to close its connection")
+		}
+		if took, err := s.wait(t); err != nil || took > 3*time.Second {
+			t.Errorf("Run returned %v after %v", err, took)
+		}
+	}
+}
+
+func TestListenerFailsInTheDelay(t *testing.T) {
+	ln, err := httpserve.Listen(t.Context(), "127.0.0.1:0", "--addr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	broken := func() { _ = ln.Close() }
+	err = httpserve.Run(ctx, ln, http.NotFoundHandler(), httpserve.Options{Delay: time.Minute, OnDrain: broken})
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	TrustProxy       bool                   `split_words:"true" desc:"Take the client's address from X-Forwarded-For where a private address sent it; for a reverse proxy in front."`
 	KeyMaxAge        time.Duration          `split_words:"true" default:"720h" desc:"How long a tenant's bodies are sealed with the same data key."`
 	Drain            time.Duration          `default:"10s" desc:"How long open requests may go on when the service stops."`
+	DrainDelay       time.Duration          `split_words:"true" default:"0s" desc:"How long requests are still taken when the service stops, while /readyz says no: longer than a balancer needs to learn of it."`
 	LogLevel         string                 `split_words:"true" default:"info" desc:"debug, info, warn or error."`
 	LogFormat        string                 `split_words:"true" default:"json" desc:"json or text."`
 }
@@ -66,6 +67,7 @@ func (c *Config) Validate() error {
 	check(basePath.MatchString(c.BasePath), Prefix+"_BASE_PATH %q: start with /, end without, such as /loom", c.BasePath)
 	check(c.KeyMaxAge >= time.Hour, Prefix+"_KEY_MAX_AGE %s: must be at least 1h", c.KeyMaxAge)
 	check(c.Drain > 0, Prefix+"_DRAIN %s: must be longer than 0", c.Drain)
+	check(c.DrainDelay >= 0, Prefix+"_DRAIN_DELAY %s: must be 0 or longer", c.DrainDelay)
 	return errors.Join(errs...)
 }
 

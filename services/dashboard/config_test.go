@@ -16,13 +16,13 @@ func TestConfigListsEveryFault(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Errorf("got %v of a good configuration", err)
 	}
-	bad := dashboard.Config{MasterKey: config.VersionedSecret{1: "short"}, GatewayURL: "ftp://x", PlaygroundURL: "http://u:p@x", BasePath: "loom/", Drain: -time.Second}
+	bad := dashboard.Config{MasterKey: config.VersionedSecret{1: "short"}, GatewayURL: "ftp://x", PlaygroundURL: "http://u:p@x", BasePath: "loom/", Drain: -time.Second, DrainDelay: -1}
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("got no error")
 	}
 	for _, want := range []string{
-		"LOOM_DASHBOARD_ADDR", "_NATS_URL", "_NATS_REPLICAS", "_DATABASE_URL", "_ADMIN_DATABASE_URL", envelope.ErrMasterKey.Error(), "_GATEWAY_URL", "_PLAYGROUND_URL", "_BASE_PATH", "_DRAIN",
+		"LOOM_DASHBOARD_ADDR", "_NATS_URL", "_NATS_REPLICAS", "_DATABASE_URL", "_ADMIN_DATABASE_URL", envelope.ErrMasterKey.Error(), "_GATEWAY_URL", "_PLAYGROUND_URL", "_BASE_PATH", "_DRAIN ", "_DRAIN_DELAY",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in:\n%v", want, err)

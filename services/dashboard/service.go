@@ -153,7 +153,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{Drain: s.cfg.Drain, Log: s.d.Log, OnDrain: func() {
+		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{Drain: s.cfg.Drain, Delay: s.cfg.DrainDelay, Log: s.d.Log, OnDrain: func() {
 			s.d.Ready.Set("serving", httpserve.ErrShutdown)
 		}})
 	})

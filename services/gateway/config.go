@@ -23,9 +23,10 @@ type Config struct {
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text"`
 
-	NATSURL   config.Secret          `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is, such as nats://gateway:password@nats:4222"`
-	MasterKey config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: unwraps the data keys of tenants and the secrets of providers"`
-	Drain     time.Duration          `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
+	NATSURL    config.Secret          `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"Where NATS is, such as nats://gateway:password@nats:4222"`
+	MasterKey  config.VersionedSecret `envconfig:"ENCRYPTION_MASTER_KEY" global:"true" desc:"32 random bytes as hex or base64, of each version: unwraps the data keys of tenants and the secrets of providers"`
+	Drain      time.Duration          `default:"10s" desc:"How long open requests, and then publishing, may take at the end"`
+	DrainDelay time.Duration          `split_words:"true" default:"0s" desc:"How long requests are still taken at the end while /readyz says no: longer than a balancer needs to learn of it"`
 
 	AllowPrivateUpstreams bool          `split_words:"true" desc:"Let providers be on loopback and private networks, and use plain http"`
 	ConnectTimeout        time.Duration `split_words:"true" default:"10s" desc:"To connect to a provider"`
@@ -93,6 +94,7 @@ func (c *Config) Validate() error {
 	} {
 		check(d.d > 0, d.name, "must be over 0, got %s", d.d)
 	}
+	check(c.DrainDelay >= 0, "DRAIN_DELAY", "must be 0 or over, got %s", c.DrainDelay)
 	check(c.MaxBody >= 1<<10, "MAX_BODY", "must be at least 1024, got %d", c.MaxBody)
 	check(c.BodyMemory >= c.MaxBody, "BODY_MEMORY", "must be at least MAX_BODY, which is %d, got %d", c.MaxBody, c.BodyMemory)
 	check(c.CaptureLimit >= 0 && c.CaptureLimit <= event.MaxBody, "CAPTURE_LIMIT", "must be 0 to %d, got %d", event.MaxBody, c.CaptureLimit)

@@ -18,10 +18,10 @@ func TestConfig(t *testing.T) {
 		t.Errorf("defaults: got %+v", cfg)
 	}
 	cfg.Addr, cfg.MasterKey, cfg.CaptureLimit, cfg.Drain = "nowhere", config.VersionedSecret{1: "short"}, 17<<20, 0
-	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter = "", 1, "luck", "maybe", 0
+	cfg.SpoolDir, cfg.SpoolMaxBytes, cfg.Durability, cfg.TracePolicy, cfg.ResendAfter, cfg.DrainDelay = "", 1, "luck", "maybe", 0, -1
 	err := cfg.Validate()
 	for _, want := range []string{
-		"LOOM_GATEWAY_ADDR", "ENCRYPTION_MASTER_KEY", "LOOM_GATEWAY_CAPTURE_LIMIT", "LOOM_GATEWAY_DRAIN", "LOOM_GATEWAY_SPOOL_DIR",
+		"LOOM_GATEWAY_ADDR", "ENCRYPTION_MASTER_KEY", "LOOM_GATEWAY_CAPTURE_LIMIT", "LOOM_GATEWAY_DRAIN:", "LOOM_GATEWAY_DRAIN_DELAY", "LOOM_GATEWAY_SPOOL_DIR",
 		"LOOM_GATEWAY_SPOOL_MAX_BYTES", "LOOM_GATEWAY_DURABILITY", "LOOM_GATEWAY_TRACE_POLICY", "LOOM_GATEWAY_RESEND_AFTER",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -162,7 +162,7 @@ func (s *Service) Run(ctx context.Context) error {
 		s.deps.Ready.Set(readyServing, nil)
 		s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "gateway serves", slog.String("addr", ln.Addr().String()))
 		return httpserve.Run(ctx, ln, s.Handler(), httpserve.Options{ //nolint:contextcheck // requests have contexts of their own
-			Drain: s.cfg.Drain, Log: s.deps.Log,
+			Drain: s.cfg.Drain, Delay: s.cfg.DrainDelay, Log: s.deps.Log,
 			OnDrain: func() { s.deps.Ready.Set(readyServing, httpserve.ErrShutdown) },
 		})
 	})
