@@ -53,7 +53,7 @@ type Options struct {
 // as long as they take.
 //
 // When ctx ends, Run goes on for Delay, with a `Connection: close` on every HTTP/1.1
-// answer. Then it stops accepting and lets requests go on for Drain. Then it
+// answer. Next it stops accepting and lets requests go on for Drain. Then it
 // cancels the contexts of those left, with the cause [ErrShutdown], waits at
 // most as long again (5 s at the longest) for their handlers, and closes their
 // connections. It returns nil: a stop that was asked for is no error. Request
