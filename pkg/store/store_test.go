@@ -183,6 +183,37 @@ func TestOpenGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+// A server that hangs while time runs out does not hide why it was not reached before.
+func TestOpenNamesTheReasonBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = ln.Close() })
+	all.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if n == 0 {
+				_ = conn.Close()
+				continue
+			}
+			defer func() { _ = conn.Close() }()
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err = store.Open(ctx, "postgres://u:p@"+ln.Addr().String()+"/d?sslmode=disable", store.Options{})
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v, want the deadline and the reason", err)
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	dsn := database(t)
